@@ -1,0 +1,1 @@
+"""AGDN and its ablations; discovered by the catalogue, never imported by name."""

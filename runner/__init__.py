@@ -1,0 +1,1 @@
+"""Run things: data, metrics, counters, timing, the store and the command line."""

@@ -1,0 +1,1 @@
+"""One file per counter, and the ledger that reconciles them."""

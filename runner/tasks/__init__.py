@@ -1,0 +1,1 @@
+"""One file per task: quality, complexity, latency."""

@@ -1,0 +1,59 @@
+"""Blueprint separable convolution and pixel-shuffle tails."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+class BSConv(nn.Module):
+    """Blueprint separable convolution (BSConv-U): `pw` 1x1 without bias, then `dw` depthwise kxk with bias.
+
+    Haase and Amthor, CVPR 2020, in the form of BSRN (CVPRW 2022, Fig. 2). Zero padding in BSRN and LKDN, reflect
+    padding in MDRN, LSANet and AGDN; stride and padding apply to `dw` only.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        padding_mode: Literal["zeros", "reflect"] = "zeros",
+    ) -> None:
+        super().__init__()
+        self.pw = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.dw = nn.Conv2d(
+            out_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            groups=out_channels,
+            padding_mode=padding_mode,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dw(self.pw(x))
+
+
+def pixel_shuffle_tail(in_channels: int, scale: int, *, bias: bool = True, padding: int | str = 1) -> nn.Sequential:
+    """3x3 convolution to 3*scale^2 channels (key `0`), then pixel shuffle: the tail of most efficient SR networks."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 3 * scale**2, 3, padding=padding, bias=bias),
+        nn.PixelShuffle(scale),
+    )
+
+
+class OneStepUpsampler(nn.Module):
+    """`pixel_shuffle_tail` under the key `upsampleOneStep`, as BSRN and its successors store it."""
+
+    def __init__(self, in_channels: int, scale: int) -> None:
+        super().__init__()
+        self.upsampleOneStep = pixel_shuffle_tail(in_channels, scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.upsampleOneStep(x)
