@@ -35,7 +35,7 @@ def test_smallest_and_odd_sizes(name: str, scale: int) -> None:
     load_formula_weights(network)
     multiple = spec.size_multiple_px
     smallest = -(-spec.min_side_px // multiple) * multiple
-    odd = smallest + (multiple if multiple > 1 else 2 + smallest % 2 * 0 + 1 - smallest % 2)
+    odd = smallest + multiple if multiple > 1 else smallest + 1 + smallest % 2
     for height, width in {(smallest, smallest), (smallest, odd), (odd, smallest)}:
         with torch.inference_mode():
             y = network(formula_image(height, width))

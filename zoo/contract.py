@@ -46,6 +46,10 @@ class WeightsMissing(WeightsError):
     """No search folder holds the checkpoint."""
 
 
+class JobFailed(EsrError):
+    """A well-formed request that could not be carried out; the CLI exits with 1 instead of 2."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paper:
     """The publication a network comes from."""
