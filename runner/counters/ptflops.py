@@ -37,12 +37,13 @@ def _count(subject: Subject, backend: str) -> ToolCount:
         from ptflops import get_model_complexity_info
 
         def measure(network: nn.Module, x: Tensor) -> tuple[int, int]:
-            said.truncate(0)
+            said.seek(0)
+            said.truncate()
             with _restored_functions(), _calls_of_the_network_only(x.device) as kernels, kernels:
                 multi_adds, params = get_model_complexity_info(
                     network,
                     tuple(x.shape[1:]),
-                    input_constructor=lambda _size: {"x": x},
+                    input_constructor=lambda _size: x,
                     as_strings=False,
                     print_per_layer_stat=False,
                     backend=backend,
@@ -51,7 +52,7 @@ def _count(subject: Subject, backend: str) -> ToolCount:
                 )
             if multi_adds is None:
                 # It prints an exception of the network instead of raising it.
-                raise RuntimeError(said.getvalue())
+                raise RuntimeError(said.getvalue().partition("exception: ")[2].strip() or said.getvalue())
             return int(multi_adds), int(params)
 
         (multi_adds, params), device = subject.on_first_device(measure, set_device=False)
