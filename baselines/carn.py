@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.contract import ModelSpec, Paper, Weights
-from zoo.layers.colour import MeanShift
+from zoo.layers.colour import ShifterMeanShift
 
 
 class ResidualBlock(nn.Module):
@@ -115,8 +114,8 @@ class CARN(nn.Module):
     def __init__(self, *, scale: int, width: int = 64, groups: int | None = None) -> None:
         super().__init__()
         self.head = f"up{scale}"
-        self.sub_mean = nn.Sequential(OrderedDict(shifter=MeanShift(sign=-1)))
-        self.add_mean = nn.Sequential(OrderedDict(shifter=MeanShift(sign=1)))
+        self.sub_mean = ShifterMeanShift(sign=-1)
+        self.add_mean = ShifterMeanShift(sign=1)
         self.entry = nn.Conv2d(3, width, 3, padding=1)
         self.b1 = CascadingBlock(width, groups=groups)
         self.b2 = CascadingBlock(width, groups=groups)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract import ModelSpec, Paper, Weights
-from zoo.layers.attention import ESA, ContrastChannelAttention
+from zoo.layers.attention import ESA, ContrastChannelAttention, max_pool7
 from zoo.layers.convolution import pixel_shuffle_tail
 
 NEGATIVE_SLOPE = 0.05
@@ -58,7 +58,7 @@ class ERFDB(FeatureDistillation):
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.esa = ESA(width, width // 4)
+        self.esa = ESA(width, width // 4, act=nn.ReLU(), pool=max_pool7)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.esa(self.distil(x))

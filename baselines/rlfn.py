@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo.contract import ModelSpec, Paper, Weights
-from zoo.layers.attention import ESA
+from zoo.layers.attention import ESA, max_pool7
 from zoo.layers.convolution import pixel_shuffle_tail
 
 NEGATIVE_SLOPE = 0.05
@@ -23,7 +23,7 @@ class RLFB(nn.Module):
         self.c3_r = nn.Conv2d(mid, width, 3, padding=1)
         self.act = nn.LeakyReLU(NEGATIVE_SLOPE)
         self.c5 = nn.Conv2d(width, width, 1)
-        self.esa = ESA(width, esa_channels, depth=1)
+        self.esa = ESA(width, esa_channels, depth=1, pool=max_pool7)
 
     def forward(self, x: Tensor) -> Tensor:
         local = self.act(self.c1_r(x))
