@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.layers.convolution import BSConv
+from zoo.layers.convolution import BSConv, Pointwise, conv1x1, pixelwise
 
 
 class ContrastChannelAttention(nn.Module):
@@ -65,7 +65,7 @@ class ESA(nn.Module):
         pool: Callable[[Tensor], Tensor] | None = None,
         conv3x3: Callable[[int, int], nn.Module] = dense3x3,
         conv2: Callable[..., nn.Module] | None = None,
-        pointwise: Callable[[int, int], nn.Module] = lambda i, o: nn.Conv2d(i, o, 1),
+        pointwise: Pointwise = conv1x1,
     ) -> None:
         super().__init__()
         self.act, self.depth = act, depth
@@ -81,7 +81,7 @@ class ESA(nn.Module):
         self.conv4 = pointwise(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        c1 = self.conv1(x)
+        c1 = pixelwise(self.conv1, x)
         v = self.pool(self.conv2(c1))
         if self.depth == 3:
             v = self.act(self.conv_max(v))
@@ -89,7 +89,7 @@ class ESA(nn.Module):
         else:
             v = self.conv3(v)
         v = F.interpolate(v, x.shape[2:], mode="bilinear", align_corners=False)
-        return x * torch.sigmoid(self.conv4(v + self.conv_f(c1)))
+        return x * torch.sigmoid(pixelwise(self.conv4, v + pixelwise(self.conv_f, c1)))
 
 
 def bsconv3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: int = 1) -> nn.Module:

@@ -100,14 +100,14 @@ class ResidualBody(nn.Module):
         return x + self.body(x)
 
 
-def enhanced_cca(channels: int, hidden: int, *, padding: int | str = "same") -> ResidualBody:
+def enhanced_cca(channels: int, hidden: int) -> ResidualBody:
     """ECCA of MDRN and HARN: x + [1x1 convolution, GELU, CCA, depthwise 3x3 with zero padding](x).
 
-    fvcore does not count a convolution whose padding is a word; the released networks say "same".
+    The released networks pad by the word "same", which fvcore does not count; with numbers its totals would differ.
     """
     return ResidualBody(
-        nn.Conv2d(channels, channels, 1),
+        nn.Conv2d(channels, channels, 1, padding="same"),
         nn.GELU(),
         ContrastChannelAttention(channels, hidden),
-        nn.Conv2d(channels, channels, 3, padding=padding, groups=channels),
+        nn.Conv2d(channels, channels, 3, padding="same", groups=channels),
     )
