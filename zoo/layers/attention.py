@@ -41,7 +41,7 @@ def dense3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: i
 
 
 def max_pool7(x: Tensor) -> Tensor:
-    """Max-pool 7 stride 3 as a function, as RFDN and RLFN call it: ptflops counts a pooling module twice."""
+    """Max-pool 7 stride 3 as a function, as RFDN, RLFN and LSANet call it: ptflops counts a pooling module twice."""
     return F.max_pool2d(x, 7, stride=3)
 
 
