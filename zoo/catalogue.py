@@ -80,7 +80,8 @@ def find(name: str) -> ModelSpec:
 
 
 def _load_file(path: Path) -> ModuleType:
-    module_name = f"esr_user_{path.stem}_{abs(hash(path.resolve()))}"
+    # The content is part of the name: an edited file is a new module, never the old one under the new revision.
+    module_name = f"esr_user_{path.stem}_{hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     loader = importlib.util.spec_from_file_location(module_name, path)

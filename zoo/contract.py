@@ -122,6 +122,8 @@ class ModelSpec:
     "Licence of the authors' release."
     weights: Mapping[int, Weights] = field(default_factory=lambda: MappingProxyType({}))
     "Published checkpoints by scale."
+    learned: bool = True
+    "False for a fixed function such as bicubic interpolation: there are no weights to load."
     bundled: Mapping[int, Weights] = field(default_factory=lambda: MappingProxyType({}))
     "Checkpoints trained by this code and shipped with it, by scale; `file` is a path below the package folder."
     inference: Inference = Whole()

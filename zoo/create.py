@@ -34,7 +34,7 @@ def create_model(
         torch.manual_seed(0)
         network = spec.network(scale)
     network.eval()
-    if weights is not None:
+    if weights is not None and spec.learned:
         load_strictly(network, *(store or default_store()).state_dict_for(spec, scale, weights))
     _guard_input(network, spec, scale)
     return network

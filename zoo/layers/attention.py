@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.layers.convolution import BSConv
+from zoo.layers.convolution import BSConv, Pointwise, conv1x1, pixelwise
 
 
 class ContrastChannelAttention(nn.Module):
@@ -40,13 +40,19 @@ def dense3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: i
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=padding)
 
 
+def max_pool7(x: Tensor) -> Tensor:
+    """Max-pool 7 stride 3 as a function, as RFDN, RLFN and LSANet call it: ptflops counts a pooling module twice."""
+    return F.max_pool2d(x, 7, stride=3)
+
+
 class ESA(nn.Module):
     """Enhanced spatial attention (RFANet, CVPR 2020) in the variants of RFDN, RLFN, BSRN and LSANet.
 
     `conv1` 1x1 to `hidden`; `conv2` 3x3 stride 2 without padding; max-pool 7 stride 3; then three 3x3 convolutions
     `conv_max`, `conv3`, `conv3_` with an activation after the first two (`depth=3`), or `conv3` alone without any
     (`depth=1`); bilinear resize to the input's size; plus `conv_f` 1x1 of conv1's output; `conv4` 1x1; sigmoid gate.
-    Needs sides of at least 15. `conv3x3` builds the 3x3 layers, `conv2` the strided one, `pointwise` the 1x1 ones.
+    Needs sides of at least 15. `conv3x3` builds the 3x3 layers, `conv2` the strided one, `pointwise` the 1x1 ones;
+    `pool` is a module unless given.
     """
 
     def __init__(
@@ -56,16 +62,17 @@ class ESA(nn.Module):
         *,
         depth: int = 3,
         act: Callable[[Tensor], Tensor] = F.relu,
+        pool: Callable[[Tensor], Tensor] | None = None,
         conv3x3: Callable[[int, int], nn.Module] = dense3x3,
         conv2: Callable[..., nn.Module] | None = None,
-        pointwise: Callable[[int, int], nn.Module] = lambda i, o: nn.Conv2d(i, o, 1),
+        pointwise: Pointwise = conv1x1,
     ) -> None:
         super().__init__()
         self.act, self.depth = act, depth
         self.conv1 = pointwise(channels, hidden)
         self.conv_f = pointwise(hidden, hidden)
         self.conv2 = (conv2 or dense3x3)(hidden, hidden, stride=2, padding=0)
-        self.pool = nn.MaxPool2d(7, stride=3)
+        self.pool = pool or nn.MaxPool2d(7, stride=3)
         if depth == 3:
             self.conv_max = conv3x3(hidden, hidden)
         self.conv3 = conv3x3(hidden, hidden)
@@ -74,7 +81,7 @@ class ESA(nn.Module):
         self.conv4 = pointwise(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        c1 = self.conv1(x)
+        c1 = pixelwise(self.conv1, x)
         v = self.pool(self.conv2(c1))
         if self.depth == 3:
             v = self.act(self.conv_max(v))
@@ -82,7 +89,7 @@ class ESA(nn.Module):
         else:
             v = self.conv3(v)
         v = F.interpolate(v, x.shape[2:], mode="bilinear", align_corners=False)
-        return x * torch.sigmoid(self.conv4(v + self.conv_f(c1)))
+        return x * torch.sigmoid(pixelwise(self.conv4, v + pixelwise(self.conv_f, c1)))
 
 
 def bsconv3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: int = 1) -> nn.Module:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
+
+Pointwise = Callable[[int, int], nn.Module]
+"""Builds a per-pixel linear map of channels from their numbers (in, out)."""
+
+
+def conv1x1(in_channels: int, out_channels: int) -> nn.Module:
+    """1x1 convolution with bias: the usual `Pointwise`."""
+    return nn.Conv2d(in_channels, out_channels, 1)
+
+
+def pixelwise(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer to each pixel's channels of an NCHW map; `nn.Linear` and `nn.LayerNorm` see channels last.
+
+    Counters recognise these modules by their exact type, so they are called as they are instead of being wrapped.
+    """
+    if isinstance(layer, nn.Linear | nn.LayerNorm):
+        return layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return layer(x)
 
 
 class BSConv(nn.Module):
     """Blueprint separable convolution (BSConv-U): `pw` 1x1 without bias, then `dw` depthwise kxk with bias.
 
     Haase and Amthor, CVPR 2020, in the form of BSRN (CVPRW 2022, Fig. 2). Zero padding in BSRN and LKDN, reflect
-    padding in MDRN, LSANet and AGDN; stride and padding apply to `dw` only.
+    padding in MDRN, LSANet and AGDN; stride and padding apply to `dw` only. `pointwise` replaces the 1x1 (BSRN-S).
     """
 
     def __init__(
@@ -23,9 +42,14 @@ class BSConv(nn.Module):
         stride: int = 1,
         padding: int = 1,
         padding_mode: Literal["zeros", "reflect"] = "zeros",
+        pointwise: Pointwise | None = None,
     ) -> None:
         super().__init__()
-        self.pw = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.pw = (
+            nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            if pointwise is None
+            else pointwise(in_channels, out_channels)
+        )
         self.dw = nn.Conv2d(
             out_channels,
             out_channels,
@@ -37,7 +61,7 @@ class BSConv(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dw(self.pw(x))
+        return self.dw(pixelwise(self.pw, x))
 
 
 def pixel_shuffle_tail(in_channels: int, scale: int, *, bias: bool = True, padding: int | str = 1) -> nn.Sequential:
