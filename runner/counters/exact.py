@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from runner.counters.rules import MULTI_ADD_KINDS, Cost, Kind, Rule, rule_for
-from runner.counters.shapes import ShapeMemory
 from runner.counters.subject import Subject
 
 _CONVOLUTIONS = frozenset({"aten::convolution", "aten::_convolution"})
@@ -59,13 +58,14 @@ class Uncounted:
     "Shapes of the tensor arguments."
     calls: int
     module: str
+    "Where it was called first; empty for the network's own forward."
 
     @property
     def message(self) -> str:
         """What is missing and the line that adds it."""
         shapes = ", ".join("x".join(map(str, shape)) or "scalar" for shape in self.shapes)
         return (
-            f"{self.op}({shapes}), {self.calls} call(s) in {self.module or 'the network'}, has no counting rule. "
+            f"{self.op}({shapes}), {self.calls} calls, first in {self.module or 'the network'}: no counting rule. "
             f'Add one: runner.counters.register("{self.op}", lambda args, out: {{Kind.MATMUL: ...}})'
         )
 
@@ -134,11 +134,10 @@ class _Memory:
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Books each dispatched operation on the module whose forward is running."""
 
-    def __init__(self, network: nn.Module, shapes: ShapeMemory | None) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._shapes = shapes
         self.memory = _Memory()
-        self.uncounted: Counter[tuple[str, tuple[tuple[int, ...], ...], str]] = Counter()
+        self._unknown: dict[tuple[str, tuple[tuple[int, ...], ...]], list[str]] = {}
         self.weights: set[int] = set()
         self._rules: dict[Any, Rule | None] = {}
         for tensor in (*network.parameters(), *network.buffers()):
@@ -159,7 +158,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._stack.pop()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = self._shapes.run(func, args, kwargs or {}) if self._shapes else func(*args, **(kwargs or {}))
+        out = func(*args, **kwargs) if kwargs else func(*args)
         try:
             rule = self._rules[func]
         except KeyError:
@@ -191,7 +190,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _note_uncounted(self, func: Any, args: Any) -> None:
         shapes = tuple(tuple(arg.shape) for arg in args if isinstance(arg, Tensor))
-        self.uncounted[func._schema.name, shapes, self._stack[-1].path] += 1
+        self._unknown.setdefault((func._schema.name, shapes), []).append(self._stack[-1].path)
+
+    def uncounted(self) -> tuple[Uncounted, ...]:
+        """Operations without a rule, equal shapes together."""
+        return tuple(
+            Uncounted(op=op, shapes=shapes, calls=len(modules), module=modules[0])
+            for (op, shapes), modules in self._unknown.items()
+        )
 
 
 def _tree(network: nn.Module) -> tuple[ModuleCost, dict[nn.Module, ModuleCost]]:
@@ -212,7 +218,7 @@ def _tree(network: nn.Module) -> tuple[ModuleCost, dict[nn.Module, ModuleCost]]:
 def _measure(network: nn.Module, x: Tensor) -> ExactCount:
     parameters = list(network.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
-    recorder = _Recorder(network, ShapeMemory() if x.is_meta else None)
+    recorder = _Recorder(network)
     recorder.memory.see(x)
     recorder.memory.elements = 0
     with recorder:
@@ -227,10 +233,7 @@ def _measure(network: nn.Module, x: Tensor) -> ExactCount:
         output_elements=recorder.memory.elements,
         conv_calls=sum(node.conv_calls for node in nodes),
         peak_activation_bytes=recorder.memory.peak_bytes,
-        uncounted=tuple(
-            Uncounted(op=op, shapes=shapes, calls=calls, module=module)
-            for (op, shapes, module), calls in recorder.uncounted.items()
-        ),
+        uncounted=recorder.uncounted(),
         tree=recorder.root,
         device=x.device.type,
     )

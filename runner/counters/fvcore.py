@@ -28,7 +28,7 @@ def count_fvcore(subject: Subject) -> ToolCount:
                 analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
                 return int(analysis.total()), dict(analysis.unsupported_ops()), parameter_count(network)[""]
 
-        (multi_adds, unsupported, params), device = subject.on_first_device(measure)
+        (multi_adds, unsupported, params), device = subject.on_first_device(measure, traced=True)
     return ToolCount(multi_adds=multi_adds, params=params, uncounted_ops=named_counts(unsupported), device=device)
 
 

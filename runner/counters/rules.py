@@ -113,7 +113,7 @@ _MOVING: Final = """
     pixel_shuffle pixel_unshuffle channel_shuffle im2col unfold_copy
     upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact2d
     split_with_sizes_copy unsafe_split unsafe_split_with_sizes unbind_copy
-    _assert_async _assert_tensor_metadata _local_scalar_dense is_same_size _linalg_check_errors
+    _assert_async _assert_tensor_metadata _local_scalar_dense is_same_size _linalg_check_errors complex
 """
 """Operations that move, view, make or check data."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _Layout = tuple[torch.Size, tuple[int, ...], torch.dtype]
 
@@ -37,7 +38,7 @@ class ShapeMemory:
         self._layouts: dict[Any, _Layout | tuple[_Layout, ...]] = {}
 
     def run(self, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The output of `op`, all of whose tensors must be on meta."""
+        """The output of `op`; only outputs on meta are remembered."""
         repeatable = self._repeatable.get(op)
         if repeatable is None:
             repeatable = self._repeatable[op] = is_repeatable(op)
@@ -60,6 +61,22 @@ class ShapeMemory:
             self._layouts[key] = layouts[0] if isinstance(out, Tensor) else layouts
 
 
+class ShapeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answers every operation on meta tensors through a `ShapeMemory`: enter it before a tool that dispatches them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._shapes = ShapeMemory()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled here; True would import torch._dynamo, which takes seconds, at the first operation.
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._shapes.run(func, args, kwargs or {})
+
+
 def _empty(layout: Any) -> Tensor:
     shape, stride, dtype = layout
     return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
@@ -68,7 +85,7 @@ def _empty(layout: Any) -> Tensor:
 def _key(value: Any) -> Any:
     """A hashable stand-in: shapes for tensors; type and value for scalars, since 1, 1.0 and True hash alike."""
     if isinstance(value, Tensor):
-        return value.shape, value.stride(), value.dtype
+        return value.shape, value.stride(), value.dtype, value.is_meta
     if isinstance(value, (list, tuple)):
         return tuple([_key(item) for item in value])
     return value.__class__, value

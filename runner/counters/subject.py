@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from runner.counters.shapes import ShapeMode
 from zoo.contract import EsrError, JobFailed, ModelSpec
 from zoo.create import create_model
 from zoo.protocols import Size
@@ -47,12 +48,14 @@ class Subject:
         """One RGB image (1, 3, h, w): grey on a real device, shape only on meta."""
         return torch.full((1, 3, *self.lr), 0.5, device=device)
 
-    def on_first_device(self, measure: Callable[[nn.Module, Tensor], T], *, set_device: bool = True) -> tuple[T, str]:
+    def on_first_device(
+        self, measure: Callable[[nn.Module, Tensor], T], *, set_device: bool = True, traced: bool = False
+    ) -> tuple[T, str]:
         """Result of `measure(network, input)` and its device: meta, or cpu where the network asks for values.
 
         Each try has a copy of its own, no autograd, no inference mode (it hides operations from dispatch modes), and
-        (with `set_device`) constants that the forward pass makes without naming a device on the same one. Raises
-        JobFailed.
+        (with `set_device`) constants that the forward pass makes without naming a device on the same one. Repeated
+        shapes are remembered unless the network is `traced`, which bears no dispatch mode. Raises JobFailed.
         """
         errors = []
         for device in ("meta", "cpu"):
@@ -60,7 +63,8 @@ class Subject:
                 network = self.fresh(device)
                 if set_device:
                     _make_constants_on(device, network)
-                with torch.inference_mode(False), torch.no_grad():
+                remembered = ShapeMode() if device == "meta" and not traced else contextlib.nullcontext()
+                with torch.inference_mode(False), torch.no_grad(), remembered:
                     return measure(network, self.input(device)), device
             except EsrError:
                 raise
