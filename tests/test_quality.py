@@ -187,6 +187,7 @@ def test_a_failed_model_does_not_stop_the_others(
         (("bicubic", "agdn", "--scale", "8"), "no x8 build"),
         (("bicubic", "--data", "no_such_set"), "no_such_set"),
         (("bicubic", "--recipe", "pil"), "matlab-u8"),
+        (("bicubic", "--device", "tpu"), "no device 'tpu'"),
     ],
 )
 def test_usage_errors_come_before_any_run(

@@ -12,7 +12,7 @@ from rich.markup import escape
 from runner.cli.options import DataDir, Json, Models, Recipe, Scale, Weights, WeightsDir
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import find
-from zoo.contract import EsrError, ModelSpec
+from zoo.contract import BadInput, EsrError, ModelSpec
 from zoo.protocols import EvalProtocol, LrRecipe
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def quality(
     from zoo.weights import default_store
 
     specs = [_runnable(name, scale) for name in models]
+    _require_device(device)
     dataset = open_dataset(data, scale, recipe=recipe, folders=data_dir or ())
     # Reads every image, so that a damaged one is found before hours of inference and not after.
     digest = dataset.manifest_sha256
@@ -82,6 +83,15 @@ def _runnable(name: str, scale: int) -> ModelSpec:
         spec.network(scale)  # raises NotRunnable with the reason
     spec.require_scale(scale)
     return spec
+
+
+def _require_device(device: str) -> None:
+    import torch
+
+    if device not in ("cpu", "cuda"):
+        raise BadInput(f"There is no device {device!r}. Pass --device cpu or --device cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("This machine has no CUDA device that torch can use. Pass --device cpu.")
 
 
 def _default_of_own_file(weights: str, reference: str, spec: ModelSpec, scale: int) -> str | None:
