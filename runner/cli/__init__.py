@@ -34,6 +34,9 @@ def main() -> None:
     except EsrError as error:
         talk(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1 if isinstance(error, JobFailed) else 2)
+    except OSError as error:
+        talk(f"[bold red]error:[/] {escape(str(error))}. Check the path, its permissions and the free space.")
+        sys.exit(1)
     except KeyboardInterrupt:
         talk("interrupted; finished results are kept")
         sys.exit(130)
