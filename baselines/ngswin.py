@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.contract import ModelSpec, Paper, Weights
-from zoo.layers.windows import window_partition, window_reverse
+from zoo.layers.windows import shift_mask, to_map, to_tokens, window_partition, window_reverse
 from zoo.protocols import PadSymmetric
-
-Size = tuple[int, int]
 
 WINDOW = 8
 SHIFT = WINDOW // 2
@@ -24,33 +22,6 @@ SIZE_MULTIPLE = 32
 RGB_MEAN = (0.4485, 0.4375, 0.4045)
 RGB_STD = {2: (0.2397, 0.2290, 0.2389), 3: (0.2373, 0.2265, 0.2367), 4: (0.2352, 0.2244, 0.2349)}
 """Deviations of the training LR images, by scale."""
-
-
-def to_tokens(x: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, h*w, c)."""
-    return x.flatten(2).transpose(1, 2)
-
-
-def to_map(tokens: Tensor, size: Size) -> Tensor:
-    """(n, h*w, c) -> (n, c, h, w)."""
-    return tokens.transpose(1, 2).unflatten(2, size)
-
-
-def halve(tokens: Tensor, size: Size) -> Tensor:
-    """Maximum of each 2x2 square of tokens."""
-    return to_tokens(F.max_pool2d(to_map(tokens, size), 2))
-
-
-def shift_mask(size: Size, device: torch.device) -> Tensor:
-    """Swin's mask (windows, 1, tokens, tokens) of a rolled map: -100 between tokens that are not neighbours."""
-
-    def region(length: int) -> Tensor:
-        position = torch.arange(length, device=device)
-        return (position >= length - WINDOW).int() + (position >= length - SHIFT).int()
-
-    regions = 3 * region(size[0])[:, None] + region(size[1])[None, :]
-    tokens = window_partition(regions[None, None], (WINDOW, WINDOW))
-    return (tokens != tokens.transpose(1, 2)).float().mul(-100.0)[:, None]
 
 
 class WindowAttention(nn.Module):
@@ -102,6 +73,7 @@ class NGramContext(nn.Module):
         half = dim // 2
         self.unigram_embed = nn.Conv2d(dim, half, WINDOW, stride=WINDOW, groups=half)
         self.ngram_attn = WindowAttention(half, 2, heads)
+        self.avg_pool = nn.AvgPool2d(2)
         self.merge = nn.Conv2d(dim, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +88,8 @@ class NGramContext(nn.Module):
         neighbours = unigrams.unfold(2, 2, 1).unfold(3, 2, 1)
         n, c, h, w = neighbours.shape[:4]
         tokens = neighbours.permute(0, 2, 3, 4, 5, 1).reshape(n * h * w, 4, c)
-        return self.ngram_attn(tokens).mean(dim=1).view(n, h, w, c).permute(0, 3, 1, 2)
+        mean = self.avg_pool(to_map(self.ngram_attn(tokens), (2, 2)))
+        return mean.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
 class NGramWindowPartition(nn.Module):
@@ -154,12 +127,12 @@ class NSTB(nn.Module):
         self.ffn = FFN(dim)
         self.norm2 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, size: Size, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int], mask: Tensor | None) -> Tensor:
         """Tokens -> tokens. With a mask the windows are shifted; the context is that of the unshifted ones."""
         x = x + self.norm1(self._attend(to_map(x, size), size, mask))
         return x + self.norm2(self.ffn(x))
 
-    def _attend(self, x: Tensor, size: Size, mask: Tensor | None) -> Tensor:
+    def _attend(self, x: Tensor, size: tuple[int, int], mask: Tensor | None) -> Tensor:
         side = (WINDOW, WINDOW)
         windows = self.ngram_window_partition(x)
         if mask is None:
@@ -177,7 +150,7 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(4 * dim)
         self.reduction = nn.Linear(4 * dim, dim, bias=False)
 
-    def forward(self, tokens: Tensor, size: Size) -> Tensor:
+    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         x = window_partition(to_map(tokens, size), (2, 2)).flatten(1)
         return self.reduction(self.norm(x.view(tokens.shape[0], -1, x.shape[1])))
 
@@ -191,10 +164,10 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(NSTB(dim, heads) for _ in range(depth))
         self.downsample = PatchMerging(dim) if downsample else None
 
-    def forward(self, x: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Output of the last block, and the tokens for the next stage: its sum with its input, merged if asked."""
         x = self.across_cascade_proj(x)
-        mask = shift_mask(size, x.device)
+        mask = shift_mask(size, WINDOW, SHIFT, x.device)
         residual = torch.zeros_like(x)
         for index, block in enumerate(self.blocks):
             summed = x + residual
@@ -210,7 +183,7 @@ class SCDPBottleneck(nn.Module):
     def __init__(self, dim: int, *, levels: int = 3) -> None:
         super().__init__()
         width = sum(dim // 4**level for level in range(levels))
-        self.pool = nn.MaxPool2d(2)
+        self.pools = nn.ModuleList(nn.Sequential(*(nn.MaxPool2d(2) for _ in range(level))) for level in range(levels))
         self.act = nn.LeakyReLU()
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.gelu = nn.GELU()
@@ -220,12 +193,12 @@ class SCDPBottleneck(nn.Module):
     def forward(self, shallow: Tensor, encoded: list[Tensor]) -> Tensor:
         """Shallow map (n, dim, h, w) and the encoders' tokens at 1, 1/2, 1/4 size -> tokens (n, h*w, dim)."""
         enlarged = []
-        for level, tokens in enumerate(encoded):
-            shallow = shallow if level == 0 else self.pool(shallow)
-            x = to_map(tokens, (shallow.shape[2], shallow.shape[3])) + self.act(shallow)
+        for level, (pool, tokens) in enumerate(zip(self.pools, encoded, strict=True)):
+            x = self.act(pool(shallow))
+            x = to_map(tokens, (x.shape[2], x.shape[3])) + x
             enlarged.append(F.pixel_shuffle(x, 2**level))
         x = self.gelu(self.depthwise(torch.cat(enlarged, dim=1)))
-        return self.norm(self.pointwise(to_tokens(x)))
+        return self.norm(self.pointwise(to_tokens(x).contiguous()))
 
 
 class ShallowExtract(nn.Module):
@@ -265,6 +238,7 @@ class NGswin(nn.Module):
         self.register_buffer("std", torch.tensor(RGB_STD[scale]).view(1, 3, 1, 1), persistent=False)
         self.shallow_extract = ShallowExtract(dim)
         self.encoder_layer1 = Stage(dim, 6, 6, downsample=True)
+        self.max_pool = nn.MaxPool2d(2)
         self.encoder_layer2 = Stage(dim, 4, 4, inputs=2, downsample=True)
         self.encoder_layer3 = Stage(dim, 4, 4, inputs=3)
         self.bottleneck = SCDPBottleneck(dim)
@@ -285,13 +259,17 @@ class NGswin(nn.Module):
         shallow = self.shallow_extract(x)
         cascade1 = to_tokens(shallow)
         encoded1, merged1 = self.encoder_layer1(cascade1, full)
-        cascade2 = torch.cat((halve(cascade1, full), merged1), dim=2)
+        cascade2 = torch.cat((self._halve(cascade1, full), merged1), dim=2)
         encoded2, merged2 = self.encoder_layer2(cascade2, half)
-        cascade3 = torch.cat((halve(cascade2, half), merged2), dim=2)
+        cascade3 = torch.cat((self._halve(cascade2, half), merged2), dim=2)
         encoded3, _ = self.encoder_layer3(cascade3, quarter)
         x = self.bottleneck(shallow, [encoded1, encoded2, encoded3]) + encoded1
         decoded, _ = self.decoder_layer1(x, full)
         return to_map(self.norm(decoded) + cascade1, full)
+
+    def _halve(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """Maximum of each 2x2 square of tokens."""
+        return to_tokens(self.max_pool(to_map(tokens, size)))
 
 
 def _weights(scale: int, sha256: str, size_bytes: int) -> Weights:
