@@ -20,7 +20,7 @@ WINDOWS = (4, 8, 16)
 SIZE_MULTIPLE = 16
 """Least common multiple of the windows; the network pads to it by reflection."""
 SHIFT_TAPS = ((1, 2), (1, 0), (2, 1), (0, 1), (1, 1))
-"""(row, column) of the 3x3 kernel that each fifth of the channels reads: right, left, lower, upper neighbour, itself."""
+"""(row, column) of the 3x3 kernel that each fifth of the channels reads: right, left, lower, upper, centre."""
 
 
 def shift_kernel(channels: int) -> Tensor:

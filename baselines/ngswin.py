@@ -38,7 +38,7 @@ class WindowAttention(nn.Module):
         self.heads = heads
         self.logit_scale = nn.Parameter(torch.full((heads, 1, 1), math.log(10)))
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * side - 1) ** 2, heads))
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        nn.init.normal_(self.relative_position_bias_table, std=0.02)
         self.register_buffer("relative_position_index", self._index(side), persistent=False)
         self.qkv = nn.Linear(dim, 3 * width)
         self.proj = nn.Linear(width, dim)
@@ -60,13 +60,13 @@ class WindowAttention(nn.Module):
         bias = self.relative_position_bias_table[self.relative_position_index.flatten()]
         logits = logits + bias.view(tokens, tokens, self.heads).permute(2, 0, 1)
         if mask is not None:
-            logits = (logits.unflatten(0, (-1, mask.shape[0])) + mask).flatten(0, 1)
+            logits = (logits.view(-1, mask.shape[0], *logits.shape[1:]) + mask).flatten(0, 1)
         y = self.softmax(logits) @ v
         return self.proj(y.transpose(1, 2).flatten(2))
 
 
 class NGramContext(nn.Module):
-    """A vector per window from its forward and backward 2x2 neighbourhoods of windows: (n, c, h, w) -> (n*windows, 1, c)."""
+    """A vector per window from the 2x2 windows before and behind it: (n, c, h, w) -> (n*windows, 1, c)."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""ShuffleMixer and ShuffleMixer-tiny (NeurIPS 2022, Fig. 2): point-wise MLPs on shuffled halves, large depthwise kernels."""
+"""ShuffleMixer and ShuffleMixer-tiny (NeurIPS 2022, Fig. 2): shuffled point-wise MLPs, large depthwise kernels."""
 
 from __future__ import annotations
 

@@ -69,6 +69,6 @@ SPECS = (
                 entry="params_ema",
             )
         },
-        note="NTIRE 2024 efficient SR challenge, team VPEG_E.",
+        note="VPEG_E in Table 6 of the AGDN paper (challenge team 43)",
     ),
 )

@@ -112,6 +112,6 @@ SPECS = (
                 entry="params_ema",
             )
         },
-        note="NTIRE 2024 efficient SR challenge, team VPEG_C.",
+        note="VPEG_C in Table 6 of the AGDN paper (challenge team 24)",
     ),
 )

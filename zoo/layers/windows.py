@@ -32,7 +32,7 @@ def to_tokens(x: Tensor) -> Tensor:
 
 def to_map(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """Undo `to_tokens`: (n, h*w, c) -> (n, c, h, w) with `size` = (h, w)."""
-    return tokens.transpose(1, 2).unflatten(2, size)
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, *size)
 
 
 def shift_mask(size: tuple[int, int], window: int, shift: int, device: torch.device) -> Tensor:
