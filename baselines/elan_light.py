@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,12 @@ from zoo.layers.colour import MeanShift
 from zoo.layers.convolution import pixel_shuffle_tail
 from zoo.layers.windows import window_partition, window_reverse
 
-NATIVE_RANGE = 255.0
-WINDOWS = (4, 8, 16)
+NATIVE_RANGE: Final = 255.0
+WINDOWS: Final = (4, 8, 16)
 """Side of the square attention window of each channel group."""
-SIZE_MULTIPLE = 16
+SIZE_MULTIPLE: Final = 16
 """Least common multiple of the windows; the network pads to it by reflection."""
-SHIFT_TAPS = ((1, 2), (1, 0), (2, 1), (0, 1), (1, 1))
+SHIFT_TAPS: Final = ((1, 2), (1, 0), (2, 1), (0, 1), (1, 1))
 """(row, column) of the 3x3 kernel that each fifth of the channels reads: right, left, lower, upper, centre."""
 
 
@@ -162,7 +163,7 @@ def rename_friedricelab(key: str) -> str:
     return key.replace("shift_conv.mask", "shift_conv.weight")
 
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="elan_light",
         display_name="ELAN-light",

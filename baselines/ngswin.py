@@ -6,6 +6,7 @@ Feature maps travel as tokens (n, h*w, c) in row-major order together with their
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,12 @@ from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.windows import shift_mask, to_map, to_tokens, window_partition, window_reverse
 from zoo.protocols import PadSymmetric
 
-WINDOW = 8
-SHIFT = WINDOW // 2
-SIZE_MULTIPLE = 32
+WINDOW: Final = 8
+SHIFT: Final = WINDOW // 2
+SIZE_MULTIPLE: Final = 32
 """Two halvings, then whole windows."""
-RGB_MEAN = (0.4485, 0.4375, 0.4045)
-RGB_STD = {2: (0.2397, 0.2290, 0.2389), 3: (0.2373, 0.2265, 0.2367), 4: (0.2352, 0.2244, 0.2349)}
+RGB_MEAN: Final = (0.4485, 0.4375, 0.4045)
+RGB_STD: Final = {2: (0.2397, 0.2290, 0.2389), 3: (0.2373, 0.2265, 0.2367), 4: (0.2352, 0.2244, 0.2349)}
 """Deviations of the training LR images, by scale."""
 
 
@@ -272,7 +273,7 @@ class NGswin(nn.Module):
         return to_tokens(self.max_pool(to_map(tokens, size)))
 
 
-def _weights(scale: int, sha256: str, size_bytes: int) -> Weights:
+def _weights(scale: int, *, sha256: str, size_bytes: int) -> Weights:
     return Weights(
         file=f"ngswin/NGswin_x{scale}.pth",
         sha256=sha256,
@@ -283,7 +284,7 @@ def _weights(scale: int, sha256: str, size_bytes: int) -> Weights:
     )
 
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="ngswin",
         display_name="NGswin",
@@ -300,8 +301,12 @@ SPECS = (
         ),
         licence="Apache-2.0",
         weights={
-            2: _weights(2, "99b8c315a6135f03e2c9b062b100e2601dc7b6bdc20d9a723fec7b3ef97619bb", 4156753),
-            3: _weights(3, "8ebf328a540461477f30495da6d5303df18cd6db06b853640024951ed0e128ac", 4191377),
+            2: _weights(
+                2, sha256="99b8c315a6135f03e2c9b062b100e2601dc7b6bdc20d9a723fec7b3ef97619bb", size_bytes=4156753
+            ),
+            3: _weights(
+                3, sha256="8ebf328a540461477f30495da6d5303df18cd6db06b853640024951ed0e128ac", size_bytes=4191377
+            ),
         },
         inference=PadSymmetric(SIZE_MULTIPLE),
         note="The authors also publish x4 weights; they are not declared because no sha256 of that file was taken.",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torch import Tensor, nn
 
 from zoo.contract import ModelSpec, Paper
 from zoo.layers.modulation import SAFM, FeatureModulationNetwork
 from zoo.layers.norm import ChannelLayerNorm
 
-PYRAMID = (1, 2, 4, 8)
+PYRAMID: Final = (1, 2, 4, 8)
 """Pooling factor of each channel group."""
 
 
@@ -46,7 +48,7 @@ class SAFMN(FeatureModulationNetwork):
         super().__init__((AttBlock(dim) for _ in range(num_block)), dim=dim, scale=scale)
 
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="safmn",
         display_name="SAFMN",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from zoo.contract import ModelSpec, Paper
 from zoo.layers.norm import ChannelLayerNorm
 
-SHUFFLE_GROUPS = 8
+SHUFFLE_GROUPS: Final = 8
 
 
 def layer_norm(dim: int) -> nn.Sequential:
@@ -87,7 +88,7 @@ class ShuffleMixer(nn.Module):
         return self.tail(self.upsapling(self.blocks(self.to_feat(x)))) + base
 
 
-PAPER = Paper(
+PAPER: Final = Paper(
     title="ShuffleMixer: An Efficient ConvNet for Image Super-Resolution",
     authors="Sun, Pan, Tang",
     venue="NeurIPS 2022",
@@ -95,10 +96,10 @@ PAPER = Paper(
     arxiv="2205.15175",
     code_url="https://github.com/sunny2109/ShuffleMixer",
 )
-LICENCE = "MIT (README); the LICENSE folder holds Apache-2.0"
-NOTE = "The authors publish weights on file hosts only, so no checkpoint is declared."
+LICENCE: Final = "MIT (README); the LICENSE folder holds Apache-2.0"
+NOTE: Final = "The authors publish weights on file hosts only, so no checkpoint is declared."
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="shufflemixer",
         display_name="ShuffleMixer",

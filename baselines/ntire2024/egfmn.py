@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from torch import Tensor, nn
 
 from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
@@ -9,7 +11,7 @@ from zoo.contract import ModelSpec, Weights
 from zoo.layers.modulation import SAFM, FeatureModulationNetwork
 from zoo.layers.norm import ChannelLayerNorm
 
-PYRAMID = (1, 4, 8, 16)
+PYRAMID: Final = (1, 4, 8, 16)
 """Pooling factor of each channel group: from the second on, twice that of SAFMN."""
 
 
@@ -50,7 +52,7 @@ class EGFMN(FeatureModulationNetwork):
         super().__init__((Block(dim) for _ in range(num_block)), dim=dim, scale=scale)
 
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="egfmn",
         display_name="EGFMN (VPEG_E)",

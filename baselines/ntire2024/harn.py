@@ -230,7 +230,7 @@ class HARN(nn.Module):
         return self.mean.add(self.upsample(fused + shallow))
 
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="harn",
         display_name="HARN (PiXupt)",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,7 @@ from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
 from zoo.contract import ModelSpec, Weights
 from zoo.layers.modulation import FeatureModulationNetwork
 
-POOLING = 8
+POOLING: Final = 8
 """Factor by which the non-local branch is pooled."""
 
 
@@ -93,7 +95,7 @@ class SMFAN(FeatureModulationNetwork):
         super().__init__((FMB(dim) for _ in range(num_block)), dim=dim, scale=scale, bias=False)
 
 
-SPECS = (
+SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="smfan",
         display_name="SMFAN (VPEG_C)",
