@@ -66,7 +66,7 @@ class SMB(nn.Module):
     def channel_masks(self) -> tuple[Tensor, Tensor]:
         """Dense and sparse channels, each (layers, channels, 1, 1)."""
         share = F.gumbel_softmax(self.ch_mask, dim=-1) if self.training else self.ch_mask.softmax(-1).round()
-        dense, sparse = share[0].permute(2, 1, 0)[..., None, None]
+        dense, sparse = share[0].permute(2, 1, 0)[..., None, None].unbind()
         return dense, sparse
 
     def forward(self, x: Tensor, masks: Masks) -> Tensor:
