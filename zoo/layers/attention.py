@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from zoo.layers.convolution import BSConv, Pointwise, conv1x1, pixelwise
 
 
-class ContrastChannelAttention(nn.Module):
-    """CCA of IMDN: a gate from each channel's standard deviation plus mean over the image.
+class ChannelAttention(nn.Module):
+    """Channel attention of RCAN (squeeze and excitation): a gate from each channel's mean over the image.
 
-    `conv_du`: 1x1 channels -> hidden, ReLU, 1x1 hidden -> channels, sigmoid. The deviation is the population one,
-    without epsilon. The mean is an `nn.AdaptiveAvgPool2d` because thop counts that module in the released networks.
+    `conv_du`: 1x1 channels -> hidden, ReLU, 1x1 hidden -> channels, sigmoid. The mean is an `nn.AdaptiveAvgPool2d`
+    because thop counts that module in the released networks.
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -24,6 +24,13 @@ class ContrastChannelAttention(nn.Module):
         self.conv_du = nn.Sequential(
             nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1), nn.Sigmoid()
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv_du(self.avg_pool(x))
+
+
+class ContrastChannelAttention(ChannelAttention):
+    """CCA of IMDN: `ChannelAttention` on standard deviation plus mean; population deviation without epsilon."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv_du(population_std(x) + self.avg_pool(x))

@@ -1,11 +1,13 @@
-"""Blueprint separable convolution and pixel-shuffle tails."""
+"""Blueprint separable and weight-normalised convolutions, and pixel-shuffle tails."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Pointwise = Callable[[int, int], nn.Module]
 """Builds a per-pixel linear map of channels from their numbers (in, out)."""
@@ -62,6 +64,34 @@ class BSConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dw(pixelwise(self.pw, x))
+
+
+class WeightNormConv2d(nn.Module):
+    """Convolution with stride 1, zero padding that keeps the size and the weight `g * v / |v|`, norm by output channel.
+
+    Keys `weight_g` (out, 1, 1, 1), `weight_v`, `bias`: those of `torch.nn.utils.weight_norm`, which is deprecated and
+    writes a `weight` attribute in every forward pass. A tool that looks for a parameter named `weight` misses it.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        start = nn.Conv2d(in_channels, out_channels, kernel_size)
+        self.weight_g = nn.Parameter(_norm_by_output(start.weight.detach()))
+        self.weight_v = start.weight
+        self.bias = start.bias
+        self.padding = kernel_size // 2
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight that the convolution uses."""
+        return self.weight_v * (self.weight_g / _norm_by_output(self.weight_v))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+
+
+def _norm_by_output(weight: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weight, dim=(1, 2, 3), keepdim=True)
 
 
 def pixel_shuffle_tail(in_channels: int, scale: int, *, bias: bool = True, padding: int | str = 1) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""The distillation block and the network frame that BSRN handed on to LKDN, MDRN, LKFN and others."""
+"""The distillation block of RFDN and the network frame of BSRN, which LKDN, MDRN, LKFN and AGDN took over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DistillationSteps(nn.Module):
 
     d_i = act(c{i}_d(r)), r = act(c{i}_r(r) [+ r]) for i = 1, 2, 3; d_4 = act(c4(r)); c5 of [d_1, d_2, d_3, d_4].
     Subclasses add the attention and the block's residual. `inner_residual` is the `+ r`; the distilled width is
-    num_feat // 2; c1_d, c2_d, c3_d and c5 are built by `pointwise`.
+    num_feat // 2; c1_d, c2_d, c3_d and c5 are built by `pointwise`; `act` is GELU unless given.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class DistillationSteps(nn.Module):
         last: nn.Module,
         inner_residual: bool,
         pointwise: Pointwise = conv1x1,
+        act: nn.Module | None = None,
     ) -> None:
         super().__init__()
         distilled = num_feat // 2
@@ -39,7 +40,7 @@ class DistillationSteps(nn.Module):
         self.c3_r = refine[2]
         self.c4 = last
         self.c5 = pointwise(4 * distilled, num_feat)
-        self.act = nn.GELU()
+        self.act = act or nn.GELU()
 
     def distill(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> the joined features, same shape."""
