@@ -44,6 +44,17 @@ class ModuleCost:
         for child in self.children:
             yield from child.walk()
 
+    @property
+    def level(self) -> int:
+        """Names in the path: 0 for the network itself."""
+        return len(self.path.split(".")) if self.path else 0
+
+    @property
+    def multi_adds(self) -> int:
+        """Multi-adds of this module and all below."""
+        total = self.total()
+        return sum(total[kind] for kind in MULTI_ADD_KINDS)
+
     def total(self) -> Counter[Kind]:
         """Cost of this module and all below."""
         return sum((node.own for node in self.walk()), Counter())
