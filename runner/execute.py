@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import machine
 from runner.isolation import in_fresh_process
-from runner.plan import Job
+from runner.plan import Job, manifest_sha256
 from runner.records import plain
 from runner.store import Store
 from zoo.catalogue import find
@@ -36,6 +36,8 @@ from zoo.protocols import CountProtocol, EvalProtocol, TimingProtocol
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from runner.datasets import Dataset
 
 Progress = Callable[[str], None]
 """Receives a word on what a job has just done (the image it finished)."""
@@ -174,15 +176,28 @@ def _values(job: Job, on_progress: Progress) -> Mapping[str, Any]:
 
 
 def _quality(job: Job, spec: ModelSpec, protocol: EvalProtocol, on_progress: Progress) -> Mapping[str, Any]:
-    from runner.datasets import open_dataset
     from runner.tasks import quality
 
-    # A model that can never run is reported so, whatever else is missing.
+    # The network first: a model that can never run says so, whatever else is missing.
     network = _network(job, spec)
-    dataset = open_dataset(job.dataset, job.key.scale, recipe=protocol.lr_recipe, folders=job.data_folders)
-    if dataset.manifest_sha256 != job.key.dataset_sha256:
-        raise JobFailed(f"The images of {dataset.name} changed after the run was planned. Start it again.")
+    dataset = _dataset(job, protocol)
     return quality.evaluate(network, dataset, protocol=protocol, on_image=lambda score: on_progress(score.name))
+
+
+def _dataset(job: Job, protocol: EvalProtocol) -> Dataset:
+    from runner.datasets import DataMissing, open_dataset
+
+    name = job.dataset or ""
+    try:
+        dataset = open_dataset(name, job.key.scale, recipe=protocol.lr_recipe, folders=job.data_folders)
+    except DataMissing as error:
+        raise NotHere(
+            f"The data set {job.key.dataset} is not on this machine.",
+            remedy=f"Run `esr data pull {name}`, or pass --data-dir with the folder that holds it.",
+        ) from error
+    if manifest_sha256(dataset) != job.key.dataset_sha256:
+        raise JobFailed(f"The images of {dataset.name} changed after the run was planned. Start it again.")
+    return dataset
 
 
 def _network(job: Job, spec: ModelSpec) -> nn.Module:

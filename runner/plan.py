@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner import machine
 from runner.store import Store
@@ -20,6 +21,9 @@ from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
 from zoo.facts import Failed, Measured, Ok, RunKey
 from zoo.files import sha256_of
 from zoo.protocols import HR_720P, CountProtocol, EvalProtocol, Form, LrRecipe, Size, TimingProtocol, lr_size
+
+if TYPE_CHECKING:
+    from runner.datasets import Dataset
 
 Protocol = EvalProtocol | CountProtocol | TimingProtocol
 
@@ -272,11 +276,39 @@ def weights_sha256(weights: str | None, *, spec: ModelSpec, scale: int) -> str |
 def identify_dataset(
     name_or_folder: str, scale: int, recipe: LrRecipe, folders: tuple[Path, ...]
 ) -> tuple[str, str | None]:
-    """Name and manifest digest of a data set; the digest is None where it cannot be opened (the run will say why)."""
-    from runner.datasets import open_dataset
+    """Name and manifest digest of a data set; the digest is None where it cannot be read (the run will say why).
+
+    Raises DataMissing for a name that is neither here nor known.
+    """
+    from runner.datasets import DataMissing, open_dataset
+    from runner.known_sets import known_set
 
     try:
         dataset = open_dataset(name_or_folder, scale, recipe=recipe, folders=folders)
+    except DataMissing:
+        # A set that exists elsewhere is planned and becomes not applicable; a name that means nothing is a mistake.
+        if known := known_set(name_or_folder):
+            return known.name, None
+        raise
     except EsrError:
         return Path(name_or_folder).name, None
-    return dataset.name, dataset.manifest_sha256
+    try:
+        return dataset.name, manifest_sha256(dataset)
+    except EsrError:
+        return dataset.name, None
+
+
+def manifest_sha256(dataset: Dataset) -> str:
+    """The data set's manifest digest; its images are decoded again only when a file's size or time has changed.
+
+    Raises BadInput for an image that cannot be read.
+    """
+    paths = [path for pair in dataset.pairs for path in (pair.hr_path, pair.lr_path) if path is not None]
+    state = tuple((str(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in paths)
+    known = (dataset.name, dataset.scale, dataset.recipe, state)
+    if known not in _manifests:
+        _manifests[known] = dataset.manifest_sha256
+    return _manifests[known]
+
+
+_manifests: dict[object, str] = {}
