@@ -43,7 +43,7 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any, timeout_s: flo
     try:
         if not receiver.poll(timeout_s):
             raise TimedOut(
-                f"{what} gave no result within {timeout_s:.0f} s and was stopped. "
+                f"{what} gave no result within {timeout_s:g} s and was stopped. "
                 f"Allow more time, or make the input smaller."
             )
         result: T = receiver.recv()

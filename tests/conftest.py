@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests import shared
+from zoo.contract import ModelSpec, ReportedOnly
 
 for variable, folder in (("ESR_WEIGHTS_DIR", "weights"), ("ESR_DATA_DIR", "datasets")):
     if variable not in os.environ and (shared.SHARED / folder).is_dir():
@@ -27,3 +28,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if reporter is not None:
             names = ", ".join(_skipped_for_lack_of_material[:5])
             reporter.write_line(f"FAILED: skipped although {shared.SHARED} exists: {names}", red=True)
+
+
+@pytest.fixture
+def reported_only() -> ModelSpec:
+    """A model of which only printed numbers exist."""
+    build = ReportedOnly(reason="No code was released.", would_change="A release.")
+    return ModelSpec(name="printed", display_name="Printed", build=build, scales=(2, 3, 4))
