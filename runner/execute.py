@@ -73,7 +73,7 @@ def _ignore(_event: Event) -> None:
 def run(jobs: Sequence[Job], store: Store, on_event: Callable[[Event], None] = _ignore) -> Iterator[Measured]:
     """Run `jobs` in order, store each record before the next job starts, and yield it.
 
-    KeyboardInterrupt ends the run; what was finished is stored. Raises OSError where the store cannot be written.
+    KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
     """
     for index, job in enumerate(jobs):
         event = Event(phase=Phase.STARTED, job=job, index=index, total=len(jobs))

@@ -80,6 +80,8 @@ class Protocols:
     "HR size at which networks are counted and timed; LR is this divided by the scale."
     lr: Size | None = None
     "LR size instead, the same at every scale."
+    timed_lr: Size | None = None
+    "LR size of latency only, where the above would take too long."
     counters: tuple[str, ...] = ("exact", "thop")
     evaluation: EvalProtocol | None = None
     "None: the default protocol with each model's own inference rule."
@@ -94,7 +96,8 @@ class Protocols:
             case Task.COMPLEXITY:
                 return CountProtocol(lr=lr, counters=self.counters)
             case Task.LATENCY:
-                return TimingProtocol(device=self.device, lr=lr, threads=self.threads, form=self.form)
+                timed = self.timed_lr or lr
+                return TimingProtocol(device=self.device, lr=timed, threads=self.threads, form=self.form)
             case Task.QUALITY:
                 return self.evaluation or EvalProtocol(inference=spec.inference)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from runner.records import BadRecord, from_text, to_text
-from zoo.contract import ModelSpec
+from zoo.contract import JobFailed, ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok, RunKey
 from zoo.files import write_text_atomically
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _FILE_NAME = re.compile(r"(?P<task>[a-z]+)-(?P<key12>[0-9a-f]{12})(?:-(?P<run>[1-9]\d*))?\.json")
 _LONGEST_NAME = 100
+
+
+class StoreUnwritable(JobFailed):
+    """The folder of a store does not take a record."""
 
 
 class RecordWarning(UserWarning):
@@ -63,9 +67,19 @@ class Store:
         """Write a record durably and give its path; a record already there is never touched.
 
         A NotApplicable that says what the newest record of its key says already is not written again.
-        Raises TypeError for values that JSON cannot hold, OSError where the disk refuses.
+        Raises TypeError for values that JSON cannot hold, StoreUnwritable where the disk refuses.
         """
         text = to_text(record)
+        try:
+            return self._append(record, text)
+        except OSError as error:
+            raise StoreUnwritable(
+                f"The record of {record.key.model} x{record.key.scale} {record.key.task} cannot be written below "
+                f"{self.root}: {error.strerror or error}. Free space there or choose another folder with --store; "
+                f"what was written before is whole."
+            ) from error
+
+    def _append(self, record: Measured, text: str) -> Path:
         folder = self.folder(record.key)
         self.root.mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / ".lock"):

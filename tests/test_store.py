@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import multiprocessing
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.records import BadRecord, KeyFile, ProvenanceFile, from_text, plain, to_text
-from runner.store import RecordWarning, Store, frame, mark_stale, safe_name
+from runner.store import RecordWarning, Store, StoreUnwritable, frame, mark_stale, safe_name
 from zoo.contract import ModelSpec, ReportedOnly
 from zoo.facts import SCHEMA_VERSION, Failed, Measured, NotApplicable, Ok, Outcome, Provenance, RunKey
 
@@ -228,6 +230,22 @@ def test_a_refused_record_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         Store(tmp_path).append(record(Ok(values={"a": object()})))
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_full_or_closed_disk_is_told_and_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    store.append(record(model="first"))
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreUnwritable, match=r"No space left on device\. Free space"):
+        store.append(record())
+    assert [path.parent.parent.name for path in tmp_path.rglob("*.json")] == ["first"]
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnwritable, match="--store"):
+        Store(tmp_path / "file").append(record())
 
 
 def _append_many(root: Path, writer: int) -> None:
