@@ -45,7 +45,12 @@ def main(names: list[str]) -> None:
     for name, spec in catalogue().items():
         if spec.runnable and (not names or name in names):
             content[name] = {f"x{scale}": formula_output(spec, scale) for scale in spec.scales}
-    FILE.write_text(json.dumps(dict(sorted(content.items())), indent=1) + "\n", encoding="utf-8")
+    # One line for each build, so that a diff names the networks that changed.
+    models = []
+    for name in sorted(content):
+        builds = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content[name].items())
+        models.append(f"{json.dumps(name)}: {{\n{builds}")
+    FILE.write_text("{\n" + "\n},\n".join(models) + "\n}\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ for _name in COMMANDS:
 def main() -> None:
     """Entry point: errors a user can act on become one paragraph on stderr, never a traceback."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="esr")
     except EsrError as error:
         talk(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1 if isinstance(error, JobFailed) else 2)

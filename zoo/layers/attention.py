@@ -40,13 +40,19 @@ def dense3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: i
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=padding)
 
 
+def max_pool7(x: Tensor) -> Tensor:
+    """Max-pool 7 stride 3 as a function, as RFDN and RLFN call it: ptflops counts a pooling module twice."""
+    return F.max_pool2d(x, 7, stride=3)
+
+
 class ESA(nn.Module):
     """Enhanced spatial attention (RFANet, CVPR 2020) in the variants of RFDN, RLFN, BSRN and LSANet.
 
     `conv1` 1x1 to `hidden`; `conv2` 3x3 stride 2 without padding; max-pool 7 stride 3; then three 3x3 convolutions
     `conv_max`, `conv3`, `conv3_` with an activation after the first two (`depth=3`), or `conv3` alone without any
     (`depth=1`); bilinear resize to the input's size; plus `conv_f` 1x1 of conv1's output; `conv4` 1x1; sigmoid gate.
-    Needs sides of at least 15. `conv3x3` builds the 3x3 layers, `conv2` the strided one, `pointwise` the 1x1 ones.
+    Needs sides of at least 15. `conv3x3` builds the 3x3 layers, `conv2` the strided one, `pointwise` the 1x1 ones;
+    `pool` is a module unless given.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class ESA(nn.Module):
         *,
         depth: int = 3,
         act: Callable[[Tensor], Tensor] = F.relu,
+        pool: Callable[[Tensor], Tensor] | None = None,
         conv3x3: Callable[[int, int], nn.Module] = dense3x3,
         conv2: Callable[..., nn.Module] | None = None,
         pointwise: Callable[[int, int], nn.Module] = lambda i, o: nn.Conv2d(i, o, 1),
@@ -65,7 +72,7 @@ class ESA(nn.Module):
         self.conv1 = pointwise(channels, hidden)
         self.conv_f = pointwise(hidden, hidden)
         self.conv2 = (conv2 or dense3x3)(hidden, hidden, stride=2, padding=0)
-        self.pool = nn.MaxPool2d(7, stride=3)
+        self.pool = pool or nn.MaxPool2d(7, stride=3)
         if depth == 3:
             self.conv_max = conv3x3(hidden, hidden)
         self.conv3 = conv3x3(hidden, hidden)

@@ -21,6 +21,22 @@ class MeanShift(nn.Conv2d):
         self.requires_grad_(False)
 
 
+class ShifterMeanShift(nn.Module):
+    """`MeanShift` as CARN stores it: a plain `nn.Conv2d` under the key `shifter`.
+
+    thop and ptflops count an `nn.Conv2d` but no subclass of it, so the released network's counts need the plain one.
+    """
+
+    def __init__(self, *, sign: int) -> None:
+        super().__init__()
+        shift = MeanShift(sign=sign)
+        self.shifter = nn.Conv2d(3, 3, 1)
+        self.shifter.weight, self.shifter.bias = shift.weight, shift.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shifter(x)
+
+
 class RgbMean(nn.Module):
     """The RGB mean as a constant of shape (1, 3, 1, 1) that is not in the state dict; `forward` subtracts it."""
 
