@@ -158,6 +158,8 @@ class Plan:
     jobs: tuple[Job, ...]
     held: tuple[Measured, ...]
     "Current records of the selected jobs that are not run."
+    missing: tuple[Job, ...] = ()
+    "Jobs that are neither run nor held: under cached-only."
     absent: tuple[str, ...] = ()
     "Models without one of the selected scales, in words: nothing is planned for these."
 
@@ -199,6 +201,7 @@ def expand(
     return Plan(
         jobs=tuple(job for job, record in found if policy.wants(record)),
         held=tuple(record for _job, record in found if record is not None and not policy.wants(record)),
+        missing=tuple(job for job, record in found if record is None and not policy.wants(record)),
         absent=tuple(absent),
     )
 
