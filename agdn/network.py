@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.attention import ESA, ContrastChannelAttention, bsconv3x3
-from zoo.layers.colour import RgbMean
 from zoo.layers.convolution import BSConv, pixel_shuffle_tail
-from zoo.layers.norm import ChannelLayerNorm, LocalVariance
+from zoo.layers.dispersion import MVSA_LEVELS, DispersionAttention, ResidualBody
+from zoo.layers.distillation import DistillationNetwork, DistillationSteps
+from zoo.layers.norm import ChannelLayerNorm
 
 Spatial = Literal["mvsa", "esa"] | None
 """Spatial attention of a block: the paper's MVSA, the ESA it replaces (Table 2), or none (Table 1)."""
@@ -21,7 +22,7 @@ Channel = Literal["rcca", "cca"] | None
 """Channel attention of a block: the paper's RCCA, the CCA it replaces (Table 2), or none (Table 1)."""
 
 
-class AGDN(nn.Module):
+class AGDN(DistillationNetwork):
     """Fig. 2: shallow features, attention guidance distillation blocks, fusion, reconstruction.
 
     RGB (n, 3, h, w) in [0, 1] -> (n, 3, h*scale, w*scale). `tlc_window` is the side of the windows (LR px) in which
@@ -39,62 +40,50 @@ class AGDN(nn.Module):
         sgsa: bool = True,
         tlc_window: int | None = 48,
     ) -> None:
-        super().__init__()
-        self.num_block = num_block
-        self.rgb_mean = RgbMean()
-        self.fea_conv = nn.Conv2d(3, num_feat, 3, padding=1)
-        for i in range(1, num_block + 1):
-            block = AGDB(num_feat, spatial=spatial, channel=channel, sgsa=sgsa, tlc_window=tlc_window)
-            self.add_module(f"B{i}", block)
-        self.c1 = nn.Conv2d(num_feat * num_block, num_feat, 1)
-        self.act = nn.GELU()
-        self.c2 = BSConv(num_feat, num_feat, padding_mode="reflect")
-        self.upsampler = pixel_shuffle_tail(num_feat, scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        shallow = self.fea_conv(self.rgb_mean(x))
-        features = [shallow]
-        for i in range(1, self.num_block + 1):
-            features.append(self.get_submodule(f"B{i}")(features[-1]))
-        deep = self.c2(self.act(self.c1(torch.cat(features[1:], 1))))
-        return self.rgb_mean.add(self.upsampler(deep + shallow))
+        super().__init__(
+            fea_conv=nn.Conv2d(3, num_feat, 3, padding=1),
+            blocks=[
+                AGDB(num_feat, spatial=spatial, channel=channel, sgsa=sgsa, tlc_window=tlc_window)
+                for _ in range(num_block)
+            ],
+            c1=nn.Conv2d(num_feat * num_block, num_feat, 1),
+            c2=BSConv(num_feat, num_feat, padding_mode="reflect"),
+            upsampler=pixel_shuffle_tail(num_feat, scale),
+            subtract_mean=True,
+        )
 
 
-class AGDB(nn.Module):
+class AGDB(DistillationSteps):
     """Fig. 3(a), attention guidance distillation block: three distillation steps, fusion, then the attentions."""
 
     def __init__(
         self, num_feat: int, *, spatial: Spatial, channel: Channel, sgsa: bool, tlc_window: int | None
     ) -> None:
-        super().__init__()
-        distilled = num_feat // 2
-        self.c1_d = nn.Conv2d(num_feat, distilled, 1)
-        self.c1_r = BSConv(num_feat, num_feat, padding_mode="reflect")
-        self.c2_d = nn.Conv2d(num_feat, distilled, 1)
-        self.c2_r = BSConv(num_feat, num_feat, padding_mode="reflect")
-        self.c3_d = nn.Conv2d(num_feat, distilled, 1)
-        self.c3_r = BSConv(num_feat, num_feat, padding_mode="reflect")
-        self.c4 = nn.Conv2d(num_feat, distilled, 3, padding=1, groups=distilled)
-        self.act = nn.GELU()
-        self.c5 = nn.Conv2d(distilled * 4, num_feat, 1)
+        super().__init__(
+            num_feat,
+            refine=(_bsrb(num_feat), _bsrb(num_feat), _bsrb(num_feat)),
+            last=nn.Conv2d(num_feat, num_feat // 2, 3, padding=1, groups=num_feat // 2),
+            inner_residual=True,
+        )
         self.esa = _spatial_attention(spatial, num_feat)
         self.cca = _channel_attention(channel, num_feat)
         self.ea = SGSABlock(num_feat, tlc_window=tlc_window) if sgsa else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        d1, r1 = self.act(self.c1_d(x)), self.act(self.c1_r(x) + x)
-        d2, r2 = self.act(self.c2_d(r1)), self.act(self.c2_r(r1) + r1)
-        d3, r3 = self.act(self.c3_d(r2)), self.act(self.c3_r(r2) + r2)
-        d4 = self.act(self.c4(r3))
-        fused = self.c5(torch.cat([d1, d2, d3, d4], 1))
-        return self.ea(self.cca(self.esa(fused))) + x
+        return self.ea(self.cca(self.esa(self.distill(x)))) + x
+
+
+def _bsrb(num_feat: int) -> BSConv:
+    """Fig. 3(b), the convolution of a blueprint shallow residual block; the step adds its input."""
+    return BSConv(num_feat, num_feat, padding_mode="reflect")
 
 
 def _spatial_attention(kind: Spatial, num_feat: int) -> nn.Module:
+    """Fig. 3(d), multi-level variance-aware spatial attention, or what stands in its place."""
     if kind == "mvsa":
-        return Residual(MVSA(num_feat))
+        return ResidualBody(DispersionAttention(num_feat, num_feat // 4, levels=MVSA_LEVELS))
     if kind == "esa":
-        return ESA(num_feat, num_feat // 4, act=F.gelu, conv3x3=bsconv3x3, conv2=bsconv3x3)
+        return ESA(num_feat, num_feat // 4, act=nn.GELU(), conv3x3=bsconv3x3, conv2=bsconv3x3)
     return nn.Identity()
 
 
@@ -104,51 +93,6 @@ def _channel_attention(kind: Channel, num_feat: int) -> nn.Module:
     if kind == "cca":
         return ContrastChannelAttention(num_feat, num_feat // 16)
     return nn.Identity()
-
-
-class Residual(nn.Module):
-    """x + body(x); the wrapped module keeps its key `body.0`."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(module)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
-
-
-class MVSA(nn.Module):
-    """Fig. 3(d), multi-level variance-aware spatial attention: branches D5, D7 of max-pool plus local variance."""
-
-    def __init__(self, num_feat: int) -> None:
-        super().__init__()
-        f = num_feat // 4
-        self.conv1 = nn.Conv2d(num_feat, f, 1)
-        self.conv_f = nn.Conv2d(f, f, 1)
-        self.conv2_1, self.pool5 = _strided(f), nn.MaxPool2d(5, stride=3, padding=1)
-        self.conv2_2, self.pool7 = _strided(f), nn.MaxPool2d(7, stride=3, padding=1)
-        self.conv2_3, self.variance7 = _strided(f), LocalVariance(7, stride=3)
-        self.conv2_4, self.variance5 = _strided(f), LocalVariance(5, stride=3)
-        self.conv_max_1 = BSConv(f, f, padding_mode="reflect")
-        self.conv_max_2 = BSConv(f, f, padding_mode="reflect")
-        self.conv3_1 = BSConv(f, f, padding_mode="reflect")
-        self.conv3_2 = BSConv(f, f, padding_mode="reflect")
-        self.conv4 = nn.Conv2d(f, num_feat, 1)
-        self.act = nn.GELU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        c = self.conv1(x)
-        d5 = self.pool5(self.conv2_1(c)) + self.variance5(self.conv2_4(c))
-        d7 = self.pool7(self.conv2_2(c)) + self.variance7(self.conv2_3(c))
-        d5 = self.conv3_1(self.act(self.conv_max_1(d5)))
-        d7 = self.conv3_2(self.act(self.conv_max_2(d7)))
-        d5 = F.interpolate(d5, x.shape[2:], mode="bilinear", align_corners=False)
-        d7 = F.interpolate(d7, x.shape[2:], mode="bilinear", align_corners=False)
-        return x * torch.sigmoid(self.conv4(d5 + d7 + self.conv_f(c)))
-
-
-def _strided(channels: int) -> BSConv:
-    return BSConv(channels, channels, stride=2, padding_mode="reflect")
 
 
 class RCCA(nn.Module):

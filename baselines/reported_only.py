@@ -44,6 +44,7 @@ DFANET = ModelSpec(
         venue="ICASSP 2023",
         year=2023,
     ),
+    licence="none (no public release)",
     note="Printed as DFAnet in Table 5.",
 )
 
@@ -58,6 +59,7 @@ OSFFNET = ModelSpec(
         would_change="code and weights from the authors, or layer sizes that reproduce the printed counts.",
     ),
     scales=(2, 3, 4),
+    licence="none (no public release)",
     paper=Paper(
         title="OSFFNet: Omni-Stage Feature Fusion Network for Lightweight Image Super-Resolution",
         authors="Wang, Zhang",

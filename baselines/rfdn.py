@@ -8,38 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contract import ModelSpec, Paper, Weights
-from zoo.layers.attention import ESA, ContrastChannelAttention, max_pool7
+from zoo.layers.attention import ESA, ContrastChannelAttention, dense3x3, max_pool7
 from zoo.layers.convolution import pixel_shuffle_tail
+from zoo.layers.distillation import DistillationSteps
 
 NEGATIVE_SLOPE = 0.05
 
 
-class FeatureDistillation(nn.Module):
+class FeatureDistillation(DistillationSteps):
     """Fig. 2c without attention: distilling 1x1 convolutions beside a chain of shallow residual blocks (Fig. 2d)."""
 
     def __init__(self, width: int) -> None:
-        super().__init__()
-        distilled = width // 2
-        self.c1_d = nn.Conv2d(width, distilled, 1)
-        self.c1_r = nn.Conv2d(width, width, 3, padding=1)
-        self.c2_d = nn.Conv2d(width, distilled, 1)
-        self.c2_r = nn.Conv2d(width, width, 3, padding=1)
-        self.c3_d = nn.Conv2d(width, distilled, 1)
-        self.c3_r = nn.Conv2d(width, width, 3, padding=1)
-        self.c4 = nn.Conv2d(width, distilled, 3, padding=1)
-        self.act = nn.LeakyReLU(NEGATIVE_SLOPE)
-        self.c5 = nn.Conv2d(4 * distilled, width, 1)
-
-    def distil(self, x: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same shape: the fused features that attention then gates."""
-        distilled1 = self.act(self.c1_d(x))
-        refined1 = self.act(self.c1_r(x) + x)
-        distilled2 = self.act(self.c2_d(refined1))
-        refined2 = self.act(self.c2_r(refined1) + refined1)
-        distilled3 = self.act(self.c3_d(refined2))
-        refined3 = self.act(self.c3_r(refined2) + refined2)
-        distilled4 = self.act(self.c4(refined3))
-        return self.c5(torch.cat([distilled1, distilled2, distilled3, distilled4], 1))
+        super().__init__(
+            width,
+            refine=(dense3x3(width, width), dense3x3(width, width), dense3x3(width, width)),
+            last=dense3x3(width, width // 2),
+            inner_residual=True,
+            act=nn.LeakyReLU(NEGATIVE_SLOPE),
+        )
 
 
 class RFDB(FeatureDistillation):
@@ -50,7 +36,7 @@ class RFDB(FeatureDistillation):
         self.cca = ContrastChannelAttention(width, width // 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cca(self.distil(x)) + x
+        return self.cca(self.distill(x)) + x
 
 
 class ERFDB(FeatureDistillation):
@@ -61,7 +47,7 @@ class ERFDB(FeatureDistillation):
         self.esa = ESA(width, width // 4, act=nn.ReLU(), pool=max_pool7)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.esa(self.distil(x))
+        return self.esa(self.distill(x))
 
 
 class RFDN(nn.Module):

@@ -142,7 +142,7 @@ def _without_weights(job: Job) -> NotApplicable:
 def _reported_only(job: Job, error: NotRunnable) -> NotApplicable:
     build = find(job.reference).build
     if isinstance(build, ReportedOnly):
-        return NotApplicable(reason=build.reason, remedy=build.would_change)
+        return NotApplicable(reason=build.reason, remedy=f"What would change that: {build.would_change}")
     return NotApplicable(reason=str(error), remedy="See `esr models`.")
 
 

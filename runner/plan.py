@@ -82,7 +82,8 @@ class Protocols:
     "LR size instead, the same at every scale."
     timed_lr: Size | None = None
     "LR size of latency only, where the above would take too long."
-    counters: tuple[str, ...] = ("exact", "thop")
+    counters: tuple[str, ...] | None = None
+    "None: all there are."
     evaluation: EvalProtocol | None = None
     "None: the default protocol with each model's own inference rule."
     device: str = "cpu"
@@ -94,7 +95,7 @@ class Protocols:
         lr = self.lr or lr_size(self.hr, scale)
         match task:
             case Task.COMPLEXITY:
-                return CountProtocol(lr=lr, counters=self.counters)
+                return CountProtocol(lr=lr, counters=self.counters or _all_counters())
             case Task.LATENCY:
                 timed = self.timed_lr or lr
                 return TimingProtocol(device=self.device, lr=timed, threads=self.threads, form=self.form)
@@ -236,6 +237,12 @@ def _jobs(
                 name, digest = identify(dataset, scale, protocol.lr_recipe, selection.data_folders)
                 key = replace(job.key, weights_sha256=sha256, dataset=name, dataset_sha256=digest)
                 yield replace(job, key=key, weights=weights, dataset=dataset)
+
+
+def _all_counters() -> tuple[str, ...]:
+    from runner.counters import COUNTERS
+
+    return tuple(COUNTERS)
 
 
 def _key(spec: ModelSpec, scale: int, task: Task, protocol: Protocol) -> RunKey:

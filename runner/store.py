@@ -238,8 +238,8 @@ def _row(record: Measured) -> dict[str, Any]:
         row["reason"] = f"{outcome.kind}: {outcome.message}"
     elif isinstance(outcome, NotApplicable):
         row["reason"] = f"{outcome.reason} {outcome.remedy}"
-    # Where a task stores a value under a name of the key (a device, a scale), the key's own column stays.
-    return dict(_flat(record.values)) | row
+    # Where a task stores a value under a name of the key (its protocol), the key's own column stays.
+    return row | {name: value for name, value in _flat(record.values) if name not in row}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

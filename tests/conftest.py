@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests import shared
 from zoo.contract import ModelSpec, ReportedOnly
+
+# A loaded machine is no failure: no example has a deadline.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 for variable, folder in (("ESR_WEIGHTS_DIR", "weights"), ("ESR_DATA_DIR", "datasets")):
     if variable not in os.environ and (shared.SHARED / folder).is_dir():

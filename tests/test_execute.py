@@ -144,7 +144,7 @@ def test_a_reported_only_model_says_what_would_change_that(
     monkeypatch.setitem(catalogue(), reported_only.name, reported_only)
     monkeypatch.setattr(execute, "in_fresh_process", lambda function, job, **_options: function(job))
     record = _only(store, *_jobs(store, reported_only.name, task=task))
-    assert record.outcome == NotApplicable(reason="No code was released.", remedy="A release.")
+    assert record.outcome == NotApplicable(reason="No code was released.", remedy="What would change that: A release.")
 
 
 def test_ctrl_c_keeps_what_was_finished(fakes: Fakes, store: Store, user_file: Path) -> None:

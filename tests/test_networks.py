@@ -65,13 +65,15 @@ def test_batches_equal_single_images(name: str) -> None:
     spec = SPECS[name]
     network = create_model(name, spec.scales[-1], weights=None)
     load_formula_weights(network)
+    # In float64: unscaled attention (ELAN) on random weights magnifies float32 noise beyond any bound worth having.
+    network.double()
     side = max(32, spec.min_side_px)
     side += -side % spec.size_multiple_px
-    images = torch.cat([formula_image(side, side), formula_image(side, side).flip(3)])
+    images = torch.cat([formula_image(side, side), formula_image(side, side).flip(3)]).double()
     with torch.inference_mode():
         together, alone = network(images), torch.cat([network(image[None]) for image in images])
     scale = max(1.0, float(alone.abs().max()))
-    assert float((together - alone).abs().max()) <= 2e-5 * scale
+    assert float((together - alone).abs().max()) <= 1e-9 * scale
 
 
 @pytest.mark.parametrize("name", [n for n, s in catalogue().items() if not s.runnable])

@@ -75,9 +75,10 @@ def _fetch(weights: Weights, target: Path, on_bytes: OnBytes, timeout_s: float |
             )
         except requests.RequestException as error:
             kept = part.stat().st_size if part.is_file() else 0
+            arrived = f"{kept:,} of {weights.size_bytes:,} bytes are here and are kept. " if kept else ""
             raise DownloadFailed(
-                f"{weights.url} could not be fetched: {_in_words(error)}. {kept:,} of {weights.size_bytes:,} bytes are "
-                f"here and are kept. Check the network and run the command again, or copy the file from elsewhere and "
+                f"{weights.url} could not be fetched: {_in_words(error)}. {arrived}Check the network "
+                f"and run the command again, or copy the file from elsewhere and "
                 f"run `esr weights add FILE`."
             ) from error
         except ValueError as error:

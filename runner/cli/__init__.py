@@ -10,7 +10,7 @@ import typer
 from runner.cli.output import talk
 from zoo.contract import EsrError, JobFailed
 
-COMMANDS = ("models", "weights", "latency", "bench")
+COMMANDS = ("models", "weights", "data", "quality", "latency", "bench")
 """Modules of this package, in help order; each has `register(app)`. They import torch inside their functions only."""
 
 app = typer.Typer(
@@ -34,6 +34,9 @@ def main() -> None:
     except EsrError as error:
         talk(f"[bold red]error:[/] {escape(str(error))}")
         sys.exit(1 if isinstance(error, JobFailed) else 2)
+    except OSError as error:
+        talk(f"[bold red]error:[/] {escape(str(error))}. Check the path, its permissions and the free space.")
+        sys.exit(1)
     except KeyboardInterrupt:
         talk("interrupted; finished results are kept")
         sys.exit(130)

@@ -67,7 +67,8 @@ def latency(
     jobs = _jobs(models, scale, device=device, form=form, lr=lr, threads=threads, max_seconds=max_seconds)
     records = _measure(jobs)
     values = [_row(record) for record in records if isinstance(record.outcome, Ok)]
-    emit(values if as_json else [_cells(row) for row in values], as_json=as_json, columns=COLUMNS)
+    if as_json or values:
+        emit(values if as_json else [_cells(row) for row in values], as_json=as_json, columns=COLUMNS)
     for row in values:
         if row["noise"]:
             talk(f"[yellow]noise:[/] {escape(row['model'])}: {escape('; '.join(row['noise']))}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.contract import BadInput
-from zoo.protocols import Size
+from zoo.protocols import LrRecipe, Size
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout instead of a table.")]
 Scale = Annotated[int, typer.Option("--scale", "-s", help="Upscaling factor.")]
@@ -26,6 +26,7 @@ DataDir = Annotated[
 Weights = Annotated[
     str, typer.Option("--weights", help="official, bundled, none (seeded random), or a .pth / .safetensors file.")
 ]
+Recipe = Annotated[LrRecipe, typer.Option("--recipe", help="How LR images are made from HR.")]
 
 
 def parse_size(text: str) -> Size:

@@ -15,6 +15,9 @@ from rich.table import Table
 
 Row = Mapping[str, Any]
 
+DECIMALS = {"psnr_y_db": 3, "ssim_y": 5}
+"""Decimals of fields whose trailing zeros carry meaning: one more than papers print."""
+
 
 def _stderr() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
@@ -53,14 +56,16 @@ def emit(rows: Sequence[Row], *, as_json: bool, columns: Mapping[str, str], titl
         numeric = any(isinstance(row.get(field), (int, float)) for row in rows)
         table.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(field)) for field in columns))
+        table.add_row(*(_cell(row.get(field), DECIMALS.get(field)) for field in columns))
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False).print(table)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, decimals: int | None) -> str:
     if value is None:
         return "-"
+    if isinstance(value, float) and decimals is not None:
+        return f"{value:.{decimals}f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -100,7 +100,8 @@ def pull_weights(
                 bar.console.print(f"[bold red]error:[/] {escape(str(error))}")
             else:
                 rows.append(_row(Verified(spec.name, s, spec.weights[s], FileState.OK, path)))
-    emit(rows, as_json=as_json, columns=COLUMNS)
+    if as_json or rows:
+        emit(rows, as_json=as_json, columns=COLUMNS)
     if failed:
         raise typer.Exit(1)
 

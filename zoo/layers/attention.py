@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.layers.convolution import BSConv
+from zoo.layers.convolution import BSConv, Pointwise, conv1x1, pixelwise
 
 
-class ContrastChannelAttention(nn.Module):
-    """CCA of IMDN: a gate from each channel's standard deviation plus mean over the image.
+class ChannelAttention(nn.Module):
+    """Channel attention of RCAN (squeeze and excitation): a gate from each channel's mean over the image.
 
-    `conv_du`: 1x1 channels -> hidden, ReLU, 1x1 hidden -> channels, sigmoid. The deviation is the population one,
-    without epsilon. The mean is an `nn.AdaptiveAvgPool2d` because thop counts that module in the released networks.
+    `conv_du`: 1x1 channels -> hidden, ReLU, 1x1 hidden -> channels, sigmoid. The mean is an `nn.AdaptiveAvgPool2d`
+    because thop counts that module in the released networks.
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -24,6 +24,13 @@ class ContrastChannelAttention(nn.Module):
         self.conv_du = nn.Sequential(
             nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1), nn.Sigmoid()
         )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv_du(self.avg_pool(x))
+
+
+class ContrastChannelAttention(ChannelAttention):
+    """CCA of IMDN: `ChannelAttention` on standard deviation plus mean; population deviation without epsilon."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv_du(population_std(x) + self.avg_pool(x))
@@ -41,7 +48,7 @@ def dense3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: i
 
 
 def max_pool7(x: Tensor) -> Tensor:
-    """Max-pool 7 stride 3 as a function, as RFDN and RLFN call it: ptflops counts a pooling module twice."""
+    """Max-pool 7 stride 3 as a function, as RFDN, RLFN and LSANet call it: ptflops counts a pooling module twice."""
     return F.max_pool2d(x, 7, stride=3)
 
 
@@ -65,7 +72,7 @@ class ESA(nn.Module):
         pool: Callable[[Tensor], Tensor] | None = None,
         conv3x3: Callable[[int, int], nn.Module] = dense3x3,
         conv2: Callable[..., nn.Module] | None = None,
-        pointwise: Callable[[int, int], nn.Module] = lambda i, o: nn.Conv2d(i, o, 1),
+        pointwise: Pointwise = conv1x1,
     ) -> None:
         super().__init__()
         self.act, self.depth = act, depth
@@ -81,7 +88,7 @@ class ESA(nn.Module):
         self.conv4 = pointwise(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        c1 = self.conv1(x)
+        c1 = pixelwise(self.conv1, x)
         v = self.pool(self.conv2(c1))
         if self.depth == 3:
             v = self.act(self.conv_max(v))
@@ -89,7 +96,7 @@ class ESA(nn.Module):
         else:
             v = self.conv3(v)
         v = F.interpolate(v, x.shape[2:], mode="bilinear", align_corners=False)
-        return x * torch.sigmoid(self.conv4(v + self.conv_f(c1)))
+        return x * torch.sigmoid(pixelwise(self.conv4, v + pixelwise(self.conv_f, c1)))
 
 
 def bsconv3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: int = 1) -> nn.Module:

@@ -1,0 +1,126 @@
+"""`esr data`: the data sets on this machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from runner.cli.options import DataDir, Json, Recipe, Scale
+from runner.cli.output import emit, progress, talk
+from zoo.contract import BadInput, JobFailed
+from zoo.protocols import LrRecipe
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Set5, Set14, B100, sample, ... or a folder.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to the app."""
+    group = typer.Typer(no_args_is_help=True, help="List, fetch, prepare and verify data sets.")
+    group.command("list", epilog="Example: esr data list")(list_data)
+    group.command("pull", epilog="Example: esr data pull B100")(pull_data)
+    group.command("prepare", epilog="Example: esr data prepare Set14 --scale 4 --recipe matlab-float --out data/Set14")(
+        prepare_data
+    )
+    group.command("verify", epilog="Example: esr data verify Set5")(verify_data)
+    app.add_typer(group, name="data")
+
+
+def list_data(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the published test sets and the data sets found on this machine."""
+    from runner.datasets import SAMPLE, SAMPLE_IMAGES, found_datasets, lr_scales, require_layout
+    from runner.images import image_files
+    from runner.known_sets import KNOWN_SETS, how_to_get, known_set
+
+    rows: list[dict[str, Any]] = [_row(SAMPLE, len(SAMPLE_IMAGES), "built in")]
+    for root in found_datasets(data_dir or ()):
+        known = known_set(root.name)
+        _layout, hr = require_layout(root)
+        row = _row(known.name if known else root.name, known.images if known else None, str(root))
+        rows.append(row | {"images": len(image_files(hr)), "lr": [f"x{scale}" for scale in lr_scales(root)]})
+    held = {row["dataset"] for row in rows}
+    rows += [
+        _row(name, known.images, None) | {"images": 0, "next_step": how_to_get(known)}
+        for name, known in KNOWN_SETS.items()
+        if name not in held
+    ]
+    columns = {"dataset": "data", "images": "images", "expected": "of", "lr": "LR given", "path": "where"}
+    emit(rows, as_json=as_json, columns=columns | {"next_step": "how to get it"})
+
+
+def _row(name: str, images: int | None, path: str | None) -> dict[str, Any]:
+    return {"dataset": name, "images": images, "expected": images, "lr": [], "path": path, "next_step": ""}
+
+
+def pull_data(name: Name, as_json: Json = False) -> None:
+    """Download a data set that has a public archive into the user cache, and check its pixels."""
+    from runner.data_download import pull
+    from runner.known_sets import KNOWN_SETS, known_set
+
+    known = known_set(name)
+    if known is None:
+        raise BadInput(f"{name!r} is no published set. Known: {', '.join(KNOWN_SETS)}.")
+    if known.archive:
+        talk(f"downloading {known.archive.url}")
+    path = pull(known)
+    emit(
+        [{"dataset": known.name, "images": known.images, "path": str(path)}],
+        as_json=as_json,
+        columns={"dataset": "data", "images": "images", "path": "where"},
+    )
+
+
+def prepare_data(
+    name: Name,
+    out: Annotated[Path, typer.Option("--out", help="Folder that gets LR_<recipe>/X<scale>.")],
+    scale: Scale = 4,
+    recipe: Recipe = LrRecipe.MATLAB_U8,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Write the LR images of a data set as PNG, with a manifest of the decoded pixels.
+
+    They are used in place of generated ones when OUT is the data set's own folder.
+    """
+    from runner.data_manifest import write_lr
+    from runner.datasets import open_hr
+
+    images = open_hr(name, folders=data_dir or ())
+    with progress() as bar:
+        task = bar.add_task(f"{images.name} x{scale} {recipe.value}", total=len(images.paths))
+        folder = write_lr(images, scale, recipe, out, lambda: bar.advance(task))
+    row = {"dataset": images.name, "scale": scale, "recipe": recipe.value, "images": len(images.paths)}
+    columns = {"dataset": "data", "scale": "scale", "recipe": "recipe", "images": "images", "path": "where"}
+    emit([row | {"path": str(folder)}], as_json=as_json, columns=columns)
+
+
+def verify_data(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Compare the HR images of a data set with the published pixels; the exit code is 1 unless all are the same."""
+    from runner.data_manifest import ImageState, verify
+    from runner.datasets import open_hr
+    from runner.known_sets import committed_manifest
+
+    images = open_hr(name, folders=data_dir or ())
+    manifest = committed_manifest(images.name)
+    if manifest is None:
+        raise JobFailed(
+            f"The suite holds no manifest of {images.name}, so its {len(images.paths)} images cannot be verified. "
+            f"Sets with one: sample, Set5, Set14, B100."
+        )
+    with progress() as bar:
+        task = bar.add_task(images.name, total=len(images.paths))
+        found = verify(images, manifest, lambda: bar.advance(task))
+    rows = [
+        {"dataset": images.name, "image": image.name, "state": image.state.value, "detail": image.detail}
+        for image in found
+    ]
+    shown = rows if as_json else [row for row in rows if row["state"] != ImageState.OK.value or row["detail"]]
+    if as_json or shown:
+        emit(shown, as_json=as_json, columns={"image": "image", "state": "state", "detail": "detail"})
+    counts = Counter(image.state for image in found)
+    talk(f"{escape(images.name)}: " + ", ".join(f"{number} {state.value}" for state, number in counts.items()))
+    if set(counts) != {ImageState.OK}:
+        raise typer.Exit(1)

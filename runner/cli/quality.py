@@ -1,0 +1,130 @@
+"""`esr quality`: PSNR and SSIM of networks on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from runner.cli.options import DataDir, Json, Models, Recipe, Scale, Weights, WeightsDir
+from runner.cli.output import emit, progress, talk
+from zoo.catalogue import find
+from zoo.contract import BadInput, EsrError, ModelSpec
+from zoo.protocols import EvalProtocol, LrRecipe
+
+if TYPE_CHECKING:
+    from runner.datasets import Dataset
+    from runner.images import U8
+    from zoo.weights import WeightsStore
+
+COLUMNS = {
+    "model": "model",
+    "scale": "scale",
+    "dataset": "data",
+    "psnr_y_db": "PSNR-Y dB",
+    "ssim_y": "SSIM-Y",
+    "lr_source": "LR",
+    "protocol": "protocol",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("quality", epilog="Example: esr quality agdn bicubic --scale 4 --data Set5")(quality)
+
+
+def quality(
+    models: Models,
+    scale: Scale = 4,
+    data: Annotated[str, typer.Option("--data", help="Data set: a name of `esr data list`, or a folder.")] = "sample",
+    recipe: Recipe = LrRecipe.MATLAB_U8,
+    weights: Weights = "official",
+    data_dir: DataDir = None,
+    weights_dir: WeightsDir = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    save: Annotated[Path | None, typer.Option("--save", help="Folder to write the SR images to, as PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure PSNR and SSIM on BT.601 luma (SR rounded to 8 bits, borders of `scale` pixels cut).
+
+    A model that cannot be measured is reported with its error, the others are measured; the exit code is then 1.
+    """
+    from runner.datasets import open_dataset
+    from zoo.weights import default_store
+
+    specs = [_runnable(name, scale) for name in models]
+    _require_device(device)
+    dataset = open_dataset(data, scale, recipe=recipe, folders=data_dir or ())
+    # Reads every image, so that a damaged one is found before hours of inference and not after.
+    digest = dataset.manifest_sha256
+    store = default_store(weights_dir or ())
+    rows = []
+    for reference, spec in zip(models, specs, strict=True):
+        choice = None if weights == "none" else _default_of_own_file(weights, reference, spec, scale)
+        row: dict[str, Any] = {"model": spec.name, "scale": scale, "dataset": dataset.name, "dataset_sha256": digest}
+        try:
+            row |= _measure(spec, dataset, weights=choice, store=store, device=device, save=save)
+        except EsrError as error:
+            talk(f"[bold red]failed:[/] {escape(str(error))}")
+            row |= {"psnr_y_db": None, "ssim_y": None, "per_image": [], "error": str(error)}
+        rows.append(row)
+    emit(rows, as_json=as_json, columns=COLUMNS)
+    if any(row["error"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _runnable(name: str, scale: int) -> ModelSpec:
+    """The model, known to have this scale and to be more than printed numbers. Raises EsrError."""
+    spec = find(name)
+    if not spec.runnable:
+        spec.network(scale)  # raises NotRunnable with the reason
+    spec.require_scale(scale)
+    return spec
+
+
+def _require_device(device: str) -> None:
+    import torch
+
+    if device not in ("cpu", "cuda"):
+        raise BadInput(f"There is no device {device!r}. Pass --device cpu or --device cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("This machine has no CUDA device that torch can use. Pass --device cpu.")
+
+
+def _default_of_own_file(weights: str, reference: str, spec: ModelSpec, scale: int) -> str | None:
+    """None for a user's file without published weights: its constructor may have loaded its own."""
+    is_own_file = reference != spec.name
+    return None if weights == "official" and is_own_file and scale not in spec.weights else weights
+
+
+def _measure(
+    spec: ModelSpec, dataset: Dataset, *, weights: str | None, store: WeightsStore, device: str, save: Path | None
+) -> dict[str, Any]:
+    from runner.tasks.quality import ImageScore, evaluate
+    from zoo.create import create_model
+
+    network = create_model(spec, dataset.scale, weights, store=store)
+    protocol = EvalProtocol(lr_recipe=dataset.recipe, inference=spec.inference)
+    with progress() as bar:
+        task = bar.add_task(f"{spec.name} x{dataset.scale} on {dataset.name}", total=len(dataset.pairs))
+
+        def advance(_score: ImageScore) -> None:
+            bar.advance(task)
+
+        values = evaluate(
+            network, dataset, protocol=protocol, on_image=advance, on_sr=_writer(save, spec, dataset), device=device
+        )
+    return {**values, "weights": weights or "none", "error": None}
+
+
+def _writer(save: Path | None, spec: ModelSpec, dataset: Dataset) -> Callable[[str, U8], None] | None:
+    """Writes `<save>/<model>_x4/<data set>/<image>.png`."""
+    if save is None:
+        return None
+    from runner.images import write_rgb
+
+    folder = save / f"{spec.name}_x{dataset.scale}" / dataset.name
+    return lambda name, sr: write_rgb(folder / f"{name}.png", sr)

@@ -1,0 +1,120 @@
+"""Check a data set against the published pixels, and write generated LR images with a manifest of their own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from runner.datasets import MANIFEST_FILE, HrImages, entry_of, prepared_folder
+from runner.images import write_rgb
+from runner.known_sets import ImageEntry, Manifest
+from runner.resize import matlab_bicubic
+from zoo.contract import BadInput
+from zoo.files import write_text_atomically
+from zoo.protocols import LrRecipe
+
+
+class ImageState(Enum):
+    """What `verify` found for one image."""
+
+    OK = "ok"
+    DIFFERS = "differs"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    EXTRA = "not in the manifest"
+
+
+@dataclass(frozen=True)
+class VerifiedImage:
+    """One image name and its state."""
+
+    name: str
+    state: ImageState
+    detail: str = ""
+
+
+def verify(images: HrImages, manifest: Manifest, on_image: Callable[[], None] | None = None) -> list[VerifiedImage]:
+    """State of every image of the manifest, then of the images it does not have.
+
+    An image under another name counts as there when its pixels do: file names differ between distributions.
+    """
+    found: dict[str, ImageEntry] = {}
+    broken: dict[str, VerifiedImage] = {}
+    for name in images.paths:
+        try:
+            found[name] = entry_of(images.load(name))
+        except BadInput as error:
+            broken[name] = VerifiedImage(name, ImageState.UNREADABLE, str(error))
+        if on_image:
+            on_image()
+    name_of = {entry.sha256: name for name, entry in found.items()}
+    states = [broken.get(name) or _state(name, entry, found, name_of) for name, entry in manifest.hr.items()]
+    published = {entry.sha256 for entry in manifest.hr.values()}
+    extra = (n for n, entry in found.items() if entry.sha256 not in published and n not in manifest.hr)
+    states += [VerifiedImage(name, ImageState.EXTRA) for name in extra]
+    return states + [image for name, image in broken.items() if name not in manifest.hr]
+
+
+def _state(name: str, entry: ImageEntry, found: dict[str, ImageEntry], name_of: dict[str, str]) -> VerifiedImage:
+    if entry.sha256 in name_of:
+        held_as = name_of[entry.sha256]
+        return VerifiedImage(name, ImageState.OK, "" if held_as == name else f"as {held_as}")
+    if name not in found:
+        return VerifiedImage(name, ImageState.MISSING)
+    here = found[name].size
+    detail = f"{here}, published {entry.size}" if here != entry.size else f"same size {here}, other pixels"
+    return VerifiedImage(name, ImageState.DIFFERS, detail)
+
+
+def manifest_of(images: HrImages) -> Manifest:
+    """The manifest of a data set's HR images, as the committed ones were made."""
+    return Manifest(name=images.name, hr={name: entry_of(images.load(name)) for name in images.paths})
+
+
+def write_lr(
+    images: HrImages, scale: int, recipe: LrRecipe, out: Path, on_image: Callable[[], None] | None = None
+) -> Path:
+    """Generate all LR images into `out/LR_<recipe>/X<scale>`: `<name>x<scale>.png` and a manifest; returns the folder.
+
+    The folder appears when it is complete. Raises BadInput if it exists already.
+    """
+    target = out / prepared_folder(recipe, scale)
+    hr_entries: dict[str, ImageEntry] = {}
+    lr_entries: dict[str, ImageEntry] = {}
+    with folder_when_complete(target) as part:
+        for name in images.paths:
+            hr = images.load(name)
+            lr = matlab_bicubic(hr, scale, recipe)
+            hr_entries[name], lr_entries[name] = entry_of(hr), entry_of(lr)
+            write_rgb(part / f"{name}x{scale}.png", lr)
+            if on_image:
+                on_image()
+        manifest = Manifest(name=images.name, scale=scale, recipe=recipe.value, hr=hr_entries, lr=lr_entries)
+        write_text_atomically(part / MANIFEST_FILE, to_json(manifest))
+    return target
+
+
+def to_json(manifest: Manifest) -> str:
+    """A manifest as its files hold it."""
+    return manifest.model_dump_json(indent=1, exclude_none=True) + "\n"
+
+
+@contextmanager
+def folder_when_complete(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `target` on success and vanishes on an error. Raises BadInput if it exists."""
+    if target.exists():
+        raise BadInput(f"{target} exists already. Remove it first, or name another folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        yield part
+        part.chmod(0o755)
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
