@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests import shared
+from zoo.contract import ModelSpec, ReportedOnly
 
 # A loaded machine is no failure: no example has a deadline.
 settings.register_profile("suite", deadline=None)
@@ -32,3 +33,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if reporter is not None:
             names = ", ".join(_skipped_for_lack_of_material[:5])
             reporter.write_line(f"FAILED: skipped although {shared.SHARED} exists: {names}", red=True)
+
+
+@pytest.fixture
+def reported_only() -> ModelSpec:
+    """A model of which only printed numbers exist."""
+    build = ReportedOnly(reason="No code was released.", would_change="A release.")
+    return ModelSpec(name="printed", display_name="Printed", build=build, scales=(2, 3, 4))

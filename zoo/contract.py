@@ -50,6 +50,15 @@ class JobFailed(EsrError):
     """A well-formed request that could not be carried out; the CLI exits with 1 instead of 2."""
 
 
+class NotHere(JobFailed):
+    """A sound request that this machine cannot serve (no such device, no such data): not applicable, not a failure."""
+
+    def __init__(self, reason: str, *, remedy: str) -> None:
+        super().__init__(f"{reason} {remedy}")
+        self.reason = reason
+        self.remedy = remedy
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paper:
     """The publication a network comes from."""

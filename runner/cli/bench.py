@@ -1,0 +1,229 @@
+"""`esr bench`: everything about the selected networks, kept as records, going on where the last run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+
+from runner.cli.latency import Device, MaxSeconds, Threads, explain, require_device
+from runner.cli.options import DataDir, Json, WeightsDir, parse_size
+from runner.cli.output import emit, progress, talk
+from zoo.catalogue import catalogue, find
+from zoo.contract import BadInput
+from zoo.facts import Failed, Measured, Ok, Outcome
+
+if TYPE_CHECKING:
+    from runner.execute import Event
+    from runner.plan import Job, Plan, Task
+    from runner.store import Store
+
+E = TypeVar("E", bound=Enum)
+TASKS = ("complexity", "latency", "quality")
+
+COLUMNS = {
+    "model": "model",
+    "scale": "scale",
+    "task": "task",
+    "dataset": "data",
+    "status": "status",
+    "result": "result",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("bench", epilog="Example: esr bench agdn agdn_s --scale 4 --data sample")(bench)
+
+
+def bench(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Zoo name or my_net.py:MyNet.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every network of the zoo but the ablation rows, which are named one by one.")
+    ] = False,
+    scale: Annotated[
+        list[str] | None, typer.Option("--scale", "-s", help="2, or 2,3,4; repeatable. Default: 4.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="Name or folder; repeatable. Default: sample.")
+    ] = None,
+    tasks: Annotated[str, typer.Option("--tasks", help="Any of these, with commas.")] = "complexity,latency,quality",
+    policy: Annotated[str, typer.Option("--policy", help="missing, failed, always or cached-only.")] = "missing",
+    store: Annotated[Path, typer.Option("--store", help="Folder of the records.")] = Path("results"),
+    weights: Annotated[
+        str, typer.Option("--weights", help="auto (official, else bundled), official, bundled, none, or a file.")
+    ] = "auto",
+    lr: Annotated[
+        str | None, typer.Option("--lr", help="LR size of complexity and latency; default: 720x1280 over the scale.")
+    ] = None,
+    latency_lr: Annotated[str | None, typer.Option("--latency-lr", help="LR size of latency alone.")] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    max_seconds: MaxSeconds = 20.0,
+    weights_dir: WeightsDir = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure complexity, latency and quality, and keep each result as a record.
+
+    Records that are there are not made again, so an interrupted run goes on where it ended. Exit 1 if a job failed.
+    """
+    from runner import machine
+    from runner.plan import Policy, Protocols, Selection, expand
+    from runner.store import Store
+
+    if bool(models) == everything:
+        raise BadInput("Name the networks to measure, or pass --all; not both.")
+    require_device(device)
+    scales = _numbers(scale or ["4"])
+    selection = Selection(
+        models=tuple(models or _every_network(scales)),
+        scales=scales,
+        tasks=_tasks(tasks),
+        datasets=tuple(data or ["sample"]),
+        protocols=Protocols(
+            lr=parse_size(lr) if lr else None,
+            timed_lr=parse_size(latency_lr) if latency_lr else None,
+            device=device,
+            threads=threads or machine.default_threads(),
+        ),
+        weights=weights,
+        weights_folders=tuple(weights_dir or ()),
+        data_folders=tuple(data_dir or ()),
+        max_seconds=max_seconds,
+    )
+    kept = Store(store)
+    plan = expand(selection, kept, _one_of(Policy, policy, "--policy"))
+    _announce(plan, kept)
+    rows = [_row(record) for record in (*plan.held, *_run(plan, kept))] + [_missing_row(job) for job in plan.missing]
+    order = [find(reference).name for reference in selection.models]
+    rows.sort(key=lambda row: (order.index(row["model"]), row["scale"], TASKS.index(row["task"])))
+    emit(rows if as_json else [row | {"result": _result(row)} for row in rows], as_json=as_json, columns=COLUMNS)
+    if any(row["status"] == "failed" for row in rows):
+        raise typer.Exit(1)
+
+
+def _numbers(words: Sequence[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for word in words for number in word.split(","))
+    except ValueError:
+        raise BadInput(
+            f"--scale {','.join(words)} is no list of scales. Expected numbers with commas: 2,3,4."
+        ) from None
+
+
+def _tasks(text: str) -> tuple[Task, ...]:
+    from runner.plan import Task
+
+    return tuple(_one_of(Task, word.strip(), "--tasks") for word in text.split(","))
+
+
+def _one_of(kind: type[E], word: str, option: str) -> E:
+    """The member of an enumeration that a word names. Raises BadInput with the words there are."""
+    try:
+        return kind(word)
+    except ValueError:
+        words = ", ".join(str(member.value) for member in kind)
+        raise BadInput(f"{option} has no {word!r}. Expected one of: {words}.") from None
+
+
+def _every_network(scales: Sequence[int]) -> list[str]:
+    """Names of all networks with one of the scales; ablation rows are left to those who name them."""
+    return [s.name for s in catalogue().values() if s.ablation_of is None and set(scales) & set(s.scales)]
+
+
+def _announce(plan: Plan, store: Store) -> None:
+    talk(f"{len(plan.jobs)} to run, {len(plan.held)} held in {escape(str(store.root))}")
+    for words in plan.absent:
+        talk(f"[yellow]left out:[/] {escape(words)}")
+    for problem in store.read().problems:
+        talk(f"[yellow]not read:[/] {escape(str(problem))}")
+
+
+def _run(plan: Plan, store: Store) -> list[Measured]:
+    from runner.execute import run
+
+    records: list[Measured] = []
+    with progress() as bar:
+        task = bar.add_task("", total=len(plan.jobs))
+        try:
+            for record in run(plan.jobs, store, lambda event: _follow(bar, task, event)):
+                records.append(record)
+        except KeyboardInterrupt:
+            bar.stop()
+            talk(
+                f"interrupted: {len(records)} of {len(plan.jobs)} are finished and kept in {escape(str(store.root))}. "
+                f"The same command goes on from there."
+            )
+            raise typer.Exit(130) from None
+    return records
+
+
+def _follow(bar: Progress, task: TaskID, event: Event) -> None:
+    """Show where a run stands; on a file or pipe, a line for each finished job."""
+    label = escape(" ".join(word for word in (event.job.label, event.detail) if word))
+    bar.update(task, description=label)
+    if event.record is None:
+        return
+    bar.advance(task)
+    outcome = event.record.outcome
+    if not isinstance(outcome, Ok):
+        colour = "red" if isinstance(outcome, Failed) else "yellow"
+        bar.console.print(f"[{colour}]{_status(outcome)}:[/] {label}: {escape(explain(outcome))}")
+    elif bar.disable:
+        bar.console.print(f"{event.index + 1}/{event.total} {label}: {event.record.provenance.duration_s:.1f} s")
+
+
+def _status(outcome: Outcome) -> str:
+    return "ok" if isinstance(outcome, Ok) else "failed" if isinstance(outcome, Failed) else "not applicable"
+
+
+def _row(record: Measured) -> dict[str, Any]:
+    key, outcome = record.key, record.outcome
+    return {
+        "model": key.model,
+        "scale": key.scale,
+        "task": key.task,
+        "dataset": key.dataset,
+        "protocol": key.protocol,
+        "status": _status(outcome),
+        "reason": None if isinstance(outcome, Ok) else explain(outcome),
+        "key": key.key12,
+        "created_utc": record.provenance.created_utc,
+        **record.values,
+    }
+
+
+def _missing_row(job: Job) -> dict[str, Any]:
+    key = job.key
+    return {
+        "model": key.model,
+        "scale": key.scale,
+        "task": key.task,
+        "dataset": key.dataset,
+        "protocol": key.protocol,
+        "status": "missing",
+        "reason": "The store holds no record of it. Run without --policy cached-only.",
+        "key": key.key12,
+        "created_utc": None,
+    }
+
+
+def _result(row: dict[str, Any]) -> str:
+    """The one thing to know of a row."""
+    if row["status"] != "ok":
+        return str(row["reason"])
+    match row["task"]:
+        case "complexity":
+            return f"{row['params']:,} parameters, {row['multi_adds'] / 1e9:.1f} G multi-adds"
+        case "latency":
+            return f"{row['median_ms']:.1f} ms at LR {row['lr']}" + (", noisy machine" if row["noise"] else "")
+        case _:
+            return f"{row['psnr_y_db']:.2f} dB, SSIM {row['ssim_y']:.4f}"

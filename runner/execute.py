@@ -1,0 +1,207 @@
+"""Run planned jobs one by one: whatever a job does, it becomes a record, and the next one runs.
+
+The only broad `except` of the suite is here. Latency jobs run each in a process of its own with a time-out; complexity
+and quality run in this one.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner import machine
+from runner.isolation import in_fresh_process
+from runner.plan import Job, manifest_sha256
+from runner.records import plain
+from runner.store import Store
+from zoo.catalogue import find
+from zoo.contract import (
+    EsrError,
+    InputTooSmall,
+    JobFailed,
+    ModelSpec,
+    NotHere,
+    NotRunnable,
+    ReportedOnly,
+    WeightsMissing,
+)
+from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome
+from zoo.protocols import CountProtocol, EvalProtocol, TimingProtocol
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from runner.datasets import Dataset
+
+Progress = Callable[[str], None]
+"""Receives a word on what a job has just done (the image it finished)."""
+
+
+class Phase(Enum):
+    """Where a job stands."""
+
+    STARTED = "started"
+    PROGRESS = "progress"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What happened to one job of a run."""
+
+    phase: Phase
+    job: Job
+    index: int
+    "Place of the job in the run, from 0."
+    total: int
+    detail: str = ""
+    "For PROGRESS: what was done."
+    record: Measured | None = None
+    "For FINISHED: the stored record."
+
+
+def _ignore(_event: Event) -> None:
+    pass
+
+
+def run(jobs: Sequence[Job], store: Store, on_event: Callable[[Event], None] = _ignore) -> Iterator[Measured]:
+    """Run `jobs` in order, store each record before the next job starts, and yield it.
+
+    KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
+    """
+    for index, job in enumerate(jobs):
+        event = Event(phase=Phase.STARTED, job=job, index=index, total=len(jobs))
+        on_event(event)
+        record = measure(job, partial(_tell, on_event, event))
+        store.append(record)
+        on_event(replace(event, phase=Phase.FINISHED, record=record))
+        yield record
+
+
+def _tell(on_event: Callable[[Event], None], started: Event, detail: str) -> None:
+    on_event(replace(started, phase=Phase.PROGRESS, detail=detail))
+
+
+def measure(job: Job, on_progress: Progress | None = None) -> Measured:
+    """Run one job and give its record, not stored."""
+    started = time.perf_counter()
+    if isinstance(job.protocol, TimingProtocol):
+        outcome = _guarded(job, lambda: in_fresh_process(_attempt, job, timeout_s=job.timeout_s, what=job.label))
+    else:
+        outcome = _attempt(job, on_progress)
+    return Measured(key=job.key, outcome=outcome, provenance=machine.provenance(started, _origin(job)))
+
+
+def _attempt(job: Job, on_progress: Progress | None = None) -> Outcome:
+    return _guarded(job, lambda: Ok(values=plain(_values(job, on_progress or (lambda _detail: None)))))
+
+
+def _guarded(job: Job, work: Callable[[], Outcome]) -> Outcome:
+    """The outcome of `work`, or what an exception of it amounts to."""
+    try:
+        return work()
+    except WeightsMissing:
+        return _without_weights(job)
+    except NotRunnable as error:
+        return _reported_only(job, error)
+    except NotHere as error:
+        return NotApplicable(reason=error.reason, remedy=error.remedy)
+    except InputTooSmall as error:
+        return NotApplicable(reason=str(error), remedy="Choose a larger input size.")
+    except EsrError as error:
+        return Failed(kind=type(error).__name__, message=str(error))
+    except Exception as error:  # noqa: BLE001 - a network may raise anything, and the next job must run
+        return Failed(kind=type(error).__name__, message=f"{error} (in {_place(error)})")
+
+
+def _place(error: Exception) -> str:
+    """File name and line where an exception was raised, without the folders of this machine."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
+
+
+def _without_weights(job: Job) -> NotApplicable:
+    key = job.key
+    if job.weights == "official" and key.weights_sha256 is not None:
+        return NotApplicable(
+            reason=f"The checkpoint of {key.model} x{key.scale} is not on this machine.",
+            remedy=f"Run `esr weights pull {key.model} --scale {key.scale}`.",
+        )
+    return NotApplicable(
+        reason=f"No {job.weights} checkpoint of {key.model} x{key.scale} is known.",
+        remedy=f"Run `esr quality {job.reference} --scale {key.scale} --weights FILE` with a checkpoint of yours.",
+    )
+
+
+def _reported_only(job: Job, error: NotRunnable) -> NotApplicable:
+    build = find(job.reference).build
+    if isinstance(build, ReportedOnly):
+        return NotApplicable(reason=build.reason, remedy=f"What would change that: {build.would_change}")
+    return NotApplicable(reason=str(error), remedy="See `esr models`.")
+
+
+def _origin(job: Job) -> str | None:
+    """Where the weights of the run came from, as `Provenance` has it; None where no checkpoint can matter."""
+    if isinstance(job.protocol, CountProtocol):
+        return None
+    spec = find(job.reference)
+    if not spec.learned:
+        return None
+    if job.weights is None:
+        return "random" if job.reference == spec.name else "as built"
+    published = {**spec.bundled, **spec.weights}.values()
+    return next((w.origin.value for w in published if w.sha256 == job.key.weights_sha256), "file")
+
+
+def _values(job: Job, on_progress: Progress) -> Mapping[str, Any]:
+    """Call the task. Its module is imported here, so that planning and reading records need no torch."""
+    spec = find(job.reference)
+    match job.protocol:
+        case CountProtocol() as protocol:
+            from runner.tasks import complexity
+
+            return complexity.measure(spec, job.key.scale, protocol=protocol)
+        case TimingProtocol() as protocol:
+            from runner.tasks import latency
+
+            return latency.measure(spec, job.key.scale, protocol=protocol, max_seconds=job.max_seconds)
+        case EvalProtocol() as protocol:
+            return _quality(job, spec, protocol, on_progress)
+
+
+def _quality(job: Job, spec: ModelSpec, protocol: EvalProtocol, on_progress: Progress) -> Mapping[str, Any]:
+    from runner.tasks import quality
+
+    # The network first: a model that can never run says so, whatever else is missing.
+    network = _network(job, spec)
+    dataset = _dataset(job, protocol)
+    return quality.evaluate(network, dataset, protocol=protocol, on_image=lambda score: on_progress(score.name))
+
+
+def _dataset(job: Job, protocol: EvalProtocol) -> Dataset:
+    from runner.datasets import DataMissing, open_dataset
+
+    name = job.dataset or ""
+    try:
+        dataset = open_dataset(name, job.key.scale, recipe=protocol.lr_recipe, folders=job.data_folders)
+    except DataMissing as error:
+        raise NotHere(
+            f"The data set {job.key.dataset} is not on this machine.",
+            remedy=f"Run `esr data pull {name}`, or pass --data-dir with the folder that holds it.",
+        ) from error
+    if manifest_sha256(dataset) != job.key.dataset_sha256:
+        raise JobFailed(f"The images of {dataset.name} changed after the run was planned. Start it again.")
+    return dataset
+
+
+def _network(job: Job, spec: ModelSpec) -> nn.Module:
+    from zoo.create import create_model
+    from zoo.weights import default_store
+
+    return create_model(spec, job.key.scale, job.weights, store=default_store(job.weights_folders))

@@ -1,0 +1,80 @@
+"""One call in a process of its own: what it does to memory, threads or itself cannot reach the next one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
+
+import psutil
+
+from zoo.contract import JobFailed
+
+T = TypeVar("T")
+
+_GRACE_S = 5.0
+"""What a process that has answered is given to end by itself."""
+
+
+class Crashed(JobFailed):
+    """The process ended without an answer."""
+
+
+class TimedOut(JobFailed):
+    """The process gave no answer in time and was stopped."""
+
+
+def in_fresh_process(function: Callable[..., T], *arguments: Any, timeout_s: float, what: str) -> T:
+    """`function(*arguments)` in a newly spawned interpreter; function, arguments and result must pickle.
+
+    The function handles its own exceptions: one that leaves it is a crash. The process and its children are gone when
+    this returns or raises, KeyboardInterrupt included. Raises Crashed, TimedOut with `what` in the message.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, function, arguments))
+    process.start()
+    # The child holds the only writing end now, so its death reads as the end of the pipe.
+    sender.close()
+    grace_s = 0.0
+    try:
+        if not receiver.poll(timeout_s):
+            raise TimedOut(
+                f"{what} gave no result within {timeout_s:g} s and was stopped. "
+                f"Allow more time, or make the input smaller."
+            )
+        result: T = receiver.recv()
+        grace_s = _GRACE_S
+        return result
+    except EOFError:
+        process.join(_GRACE_S)
+        raise Crashed(f"{what} ended its process without a result ({_ending(process.exitcode)}).") from None
+    finally:
+        receiver.close()
+        _end(process, grace_s)
+
+
+def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches the whole terminal group; the parent decides, and the child prints no traceback of its own.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with sender:
+        sender.send(function(*arguments))
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
+
+
+def _end(process: BaseProcess, grace_s: float) -> None:
+    """Give the process `grace_s` to end, then end it with everything it started."""
+    process.join(grace_s)
+    if process.is_alive() and process.pid is not None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+    process.join()

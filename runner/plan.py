@@ -1,0 +1,327 @@
+"""What is to be run: a selection, minus what the store already holds.
+
+Planning runs no network. It reads the catalogue, and hashes the files of data sets and of a user's own weights,
+because a run's key names them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import machine
+from runner.store import Store
+from zoo.catalogue import find
+from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
+from zoo.facts import Failed, Measured, Ok, RunKey
+from zoo.files import sha256_of
+from zoo.protocols import HR_720P, CountProtocol, EvalProtocol, Form, LrRecipe, Size, TimingProtocol, lr_size
+
+if TYPE_CHECKING:
+    from runner.datasets import Dataset
+
+Protocol = EvalProtocol | CountProtocol | TimingProtocol
+
+AUTO = "auto"
+"""Weights: official where published, else bundled; none for a network without parameters and for a user's file."""
+
+NO_WEIGHTS = "none"
+"""Weights: the network's own initialisation under a fixed seed."""
+
+
+class Task(Enum):
+    """What a job measures; each is a module of `runner.tasks` with a VERSION."""
+
+    COMPLEXITY = "complexity"
+    LATENCY = "latency"
+    QUALITY = "quality"
+
+    @property
+    def version(self) -> int:
+        """The task's own version: raised when a change of its code changes its results."""
+        return int(importlib.import_module(f"runner.tasks.{self.value}").VERSION)
+
+
+class Policy(Enum):
+    """Which of the selected jobs are run again although the store knows something of them."""
+
+    MISSING = "missing"
+    "Those that neither finished nor failed. What was not applicable is tried again: weights and data may be there now."
+    FAILED = "failed"
+    "Those, and the failed ones."
+    ALWAYS = "always"
+    "All."
+    CACHED_ONLY = "cached-only"
+    "None: only what the store holds."
+
+    def wants(self, held: Measured | None) -> bool:
+        """True when a job with this record (or none) is to be run."""
+        match self:
+            case Policy.ALWAYS:
+                return True
+            case Policy.CACHED_ONLY:
+                return False
+            case Policy.MISSING:
+                return held is None or not isinstance(held.outcome, (Ok, Failed))
+            case Policy.FAILED:
+                return held is None or not isinstance(held.outcome, Ok)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocols:
+    """How the selected tasks are measured."""
+
+    hr: Size = HR_720P
+    "HR size at which networks are counted and timed; LR is this divided by the scale."
+    lr: Size | None = None
+    "LR size instead, the same at every scale."
+    timed_lr: Size | None = None
+    "LR size of latency only, where the above would take too long."
+    counters: tuple[str, ...] | None = None
+    "None: all there are."
+    evaluation: EvalProtocol | None = None
+    "None: the default protocol with each model's own inference rule."
+    device: str = "cpu"
+    threads: int = field(default_factory=machine.default_threads)
+    form: Form = Form.PLAIN
+
+    def of(self, task: Task, spec: ModelSpec, scale: int) -> Protocol:
+        """The protocol of one job."""
+        lr = self.lr or lr_size(self.hr, scale)
+        match task:
+            case Task.COMPLEXITY:
+                return CountProtocol(lr=lr, counters=self.counters or _all_counters())
+            case Task.LATENCY:
+                timed = self.timed_lr or lr
+                return TimingProtocol(device=self.device, lr=timed, threads=self.threads, form=self.form)
+            case Task.QUALITY:
+                return self.evaluation or EvalProtocol(inference=spec.inference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a user asked for: the product of models, scales, tasks and (for quality) data sets."""
+
+    models: tuple[str, ...]
+    "Zoo names or file.py:NAME."
+    scales: tuple[int, ...]
+    tasks: tuple[Task, ...] = tuple(Task)
+    datasets: tuple[str, ...] = ()
+    "Names or folders; for quality only."
+    protocols: Protocols = field(default_factory=Protocols)
+    weights: str = AUTO
+    "auto, official, bundled, none or a file; for quality only."
+    weights_folders: tuple[Path, ...] = ()
+    data_folders: tuple[Path, ...] = ()
+    max_seconds: float = 20.0
+    "Sampling cap of one latency job."
+    timeout_s: float | None = None
+    "Wall clock after which a latency job is stopped; None means ten times the sampling cap and three minutes."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run: everything a process needs to do it, and the key of its record. Picklable."""
+
+    reference: str
+    "The model as the user named it."
+    key: RunKey
+    protocol: Protocol
+    weights: str | None = None
+    "official, bundled or a file; None for no checkpoint."
+    dataset: str | None = None
+    "Name or folder, for quality."
+    weights_folders: tuple[Path, ...] = ()
+    data_folders: tuple[Path, ...] = ()
+    max_seconds: float = 20.0
+    timeout_s: float = 380.0
+
+    @property
+    def task(self) -> Task:
+        return Task(self.key.task)
+
+    @property
+    def label(self) -> str:
+        """What a progress line shows: `agdn x4 quality Set5`."""
+        words = (self.key.model, f"x{self.key.scale}", self.key.task, self.key.dataset)
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Jobs to run, what the store holds of the selection, and the combinations that do not exist."""
+
+    jobs: tuple[Job, ...]
+    held: tuple[Measured, ...]
+    "Current records of the selected jobs that are not run."
+    missing: tuple[Job, ...] = ()
+    "Jobs that are neither run nor held: under cached-only."
+    absent: tuple[str, ...] = ()
+    "Models without one of the selected scales, in words: nothing is planned for these."
+
+
+DatasetIdentity = Callable[[str, int, LrRecipe, tuple[Path, ...]], tuple[str, str | None]]
+"""(name or folder, scale, recipe, folders) -> the data set's name and its manifest digest, None if it is not here."""
+
+
+def expand(
+    selection: Selection,
+    store: Store,
+    policy: Policy = Policy.MISSING,
+    *,
+    identify: DatasetIdentity | None = None,
+    environment: Callable[[str], str] = machine.environment_digest,
+) -> Plan:
+    """Jobs of a selection in the order complexity, latency, quality of each model; reported-only models included.
+
+    Raises UnknownModel, UnknownScale when a model has none of the scales, BadInput for a quality task without data,
+    WeightsMissing for a weights file that does not exist.
+    """
+    if not selection.models:
+        raise BadInput("No model is selected. Name one (`esr models` lists them) or pass --all.")
+    if Task.QUALITY in selection.tasks and not selection.datasets:
+        raise BadInput("Quality needs images. Pass --data NAME (`esr data list` shows them), or leave quality out.")
+    # One plan hashes a data set once, however many models meet it.
+    identify = cache(identify or identify_dataset)
+    planned: list[Job] = []
+    absent: list[str] = []
+    for reference in dict.fromkeys(selection.models):
+        spec = find(reference)
+        scales = [scale for scale in dict.fromkeys(selection.scales) if scale in spec.scales]
+        if not scales:
+            spec.require_scale(selection.scales[0])
+        absent += [f"{spec.name} has no x{scale} build" for scale in selection.scales if scale not in scales]
+        for scale in scales:
+            planned += _jobs(selection, reference, spec, scale, identify, environment)
+    found = [(job, store.find(job.key)) for job in planned]
+    return Plan(
+        jobs=tuple(job for job, record in found if policy.wants(record)),
+        held=tuple(record for _job, record in found if record is not None and not policy.wants(record)),
+        missing=tuple(job for job, record in found if record is None and not policy.wants(record)),
+        absent=tuple(absent),
+    )
+
+
+def _jobs(
+    selection: Selection,
+    reference: str,
+    spec: ModelSpec,
+    scale: int,
+    identify: DatasetIdentity,
+    environment: Callable[[str], str],
+) -> Iterator[Job]:
+    for task in (task for task in Task if task in selection.tasks):
+        protocol = selection.protocols.of(task, spec, scale)
+        job = Job(
+            reference=reference,
+            key=_key(spec, scale, task, protocol),
+            protocol=protocol,
+            weights_folders=selection.weights_folders,
+            data_folders=selection.data_folders,
+            max_seconds=selection.max_seconds,
+            timeout_s=10 * selection.max_seconds + 180 if selection.timeout_s is None else selection.timeout_s,
+        )
+        if isinstance(protocol, TimingProtocol):
+            yield replace(job, key=replace(job.key, environment=environment(protocol.device)))
+        elif isinstance(protocol, CountProtocol):
+            yield job
+        else:
+            weights = choose_weights(selection.weights, reference=reference, spec=spec, scale=scale)
+            sha256 = weights_sha256(weights, spec=spec, scale=scale)
+            for dataset in dict.fromkeys(selection.datasets):
+                name, digest = identify(dataset, scale, protocol.lr_recipe, selection.data_folders)
+                key = replace(job.key, weights_sha256=sha256, dataset=name, dataset_sha256=digest)
+                yield replace(job, key=key, weights=weights, dataset=dataset)
+
+
+def _all_counters() -> tuple[str, ...]:
+    from runner.counters import COUNTERS
+
+    return tuple(COUNTERS)
+
+
+def _key(spec: ModelSpec, scale: int, task: Task, protocol: Protocol) -> RunKey:
+    return RunKey(
+        model=spec.name,
+        revision=spec.revision,
+        scale=scale,
+        task=task.value,
+        task_version=task.version,
+        protocol=protocol.id(scale) if isinstance(protocol, EvalProtocol) else protocol.id,
+    )
+
+
+def choose_weights(choice: str, *, reference: str, spec: ModelSpec, scale: int) -> str | None:
+    """What `create_model` is to be given for a choice of the user's: official, bundled, a file, or None.
+
+    A model of a user's file is taken as its constructor leaves it, which may have loaded weights of its own.
+    """
+    if choice == NO_WEIGHTS or not spec.learned:
+        return None
+    if choice != AUTO:
+        return choice
+    if scale not in spec.weights:
+        if scale in spec.bundled:
+            return "bundled"
+        if reference != spec.name:
+            return None
+    return "official"
+
+
+def weights_sha256(weights: str | None, *, spec: ModelSpec, scale: int) -> str | None:
+    """sha256 of the checkpoint, from the declaration where there is one, so that it need not be here."""
+    if weights is None:
+        return None
+    if weights in ("official", "bundled"):
+        declared = (spec.weights if weights == "official" else spec.bundled).get(scale)
+        return declared.sha256 if declared else None
+    path = Path(weights)
+    if not path.is_file():
+        raise WeightsMissing(f"{path} does not exist. Pass an existing .pth or .safetensors file, or official.")
+    return sha256_of(path)
+
+
+def identify_dataset(
+    name_or_folder: str, scale: int, recipe: LrRecipe, folders: tuple[Path, ...]
+) -> tuple[str, str | None]:
+    """Name and manifest digest of a data set; the digest is None where it cannot be read (the run will say why).
+
+    Raises DataMissing for a name that is neither here nor known.
+    """
+    from runner.datasets import DataMissing, open_dataset
+    from runner.known_sets import known_set
+
+    try:
+        dataset = open_dataset(name_or_folder, scale, recipe=recipe, folders=folders)
+    except DataMissing:
+        # A set that exists elsewhere is planned and becomes not applicable; a name that means nothing is a mistake.
+        if known := known_set(name_or_folder):
+            return known.name, None
+        raise
+    except EsrError:
+        return Path(name_or_folder).name, None
+    try:
+        return dataset.name, manifest_sha256(dataset)
+    except EsrError:
+        return dataset.name, None
+
+
+def manifest_sha256(dataset: Dataset) -> str:
+    """The data set's manifest digest; its images are decoded again only when a file's size or time has changed.
+
+    Raises BadInput for an image that cannot be read.
+    """
+    paths = [path for pair in dataset.pairs for path in (pair.hr_path, pair.lr_path) if path is not None]
+    state = tuple((str(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in paths)
+    known = (dataset.name, dataset.scale, dataset.recipe, state)
+    if known not in _manifests:
+        _manifests[known] = dataset.manifest_sha256
+    return _manifests[known]
+
+
+_manifests: dict[object, str] = {}
