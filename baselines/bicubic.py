@@ -12,12 +12,12 @@ TAPS = 5
 """Source pixels that can reach one output pixel along a side (support 4, any phase)."""
 
 
-def _cubic(distance: Tensor) -> Tensor:
+def _cubic(distance: float) -> float:
     """Keys' kernel with a = -0.5."""
-    d = distance.abs()
-    near = 1.5 * d**3 - 2.5 * d**2 + 1
-    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
-    return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))
+    d = abs(distance)
+    if d <= 1:
+        return 1.5 * d**3 - 2.5 * d**2 + 1
+    return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
 
 
 def _mirrored(x: Tensor, dim: int) -> Tensor:
@@ -35,10 +35,10 @@ class Bicubic(nn.Module):
     def __init__(self, *, scale: int) -> None:
         super().__init__()
         self.scale = scale
-        phase = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
-        taps = _cubic(torch.arange(TAPS, dtype=torch.float64) - TAPS // 2 - phase[:, None])
-        kernel = torch.einsum("ai,bj->abij", taps, taps).reshape(scale**2, 1, TAPS, TAPS)
-        self.register_buffer("kernel", kernel.repeat(3, 1, 1, 1).float(), persistent=False)
+        phases = [(i + 0.5) / scale - 0.5 for i in range(scale)]
+        taps = [[_cubic(k - TAPS // 2 - phase) for k in range(TAPS)] for phase in phases]
+        kernel = torch.tensor([[[[y * x for x in b] for y in a]] for a in taps for b in taps])
+        self.register_buffer("kernel", kernel.repeat(3, 1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = _mirrored(_mirrored(x, 2), 3)

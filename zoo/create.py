@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo.catalogue import find
 from zoo.contract import BadInput, InputTooSmall, ModelSpec
@@ -30,7 +32,8 @@ def create_model(
     spec = find(name) if isinstance(name, str) else name
     if device == "meta" and weights is not None:
         raise BadInput("A network on the meta device holds no values. Pass weights=None with device='meta'.")
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    initialise = _SkipInitialisation() if device == "meta" else nullcontext()
+    with torch.random.fork_rng(devices=[]), torch.device(device), initialise:
         torch.manual_seed(0)
         network = spec.network(scale)
     network.eval()
@@ -38,6 +41,15 @@ def create_model(
         load_strictly(network, *(store or default_store()).state_dict_for(spec, scale, weights))
     _guard_input(network, spec, scale)
     return network
+
+
+class _SkipInitialisation(TorchFunctionMode):
+    """`torch.nn.init` does nothing: on the meta device there is nothing to fill, yet it takes a third of the time."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _guard_input(network: nn.Module, spec: ModelSpec, scale: int) -> None:
