@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -60,8 +62,17 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any, timeout_s: flo
 def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     # Ctrl-C reaches the whole terminal group; the parent decides, and the child prints no traceback of its own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with sender:
         sender.send(function(*arguments))
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent is gone, then end: a parent that is killed cannot end a hanging child itself."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _ending(exit_code: int | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from runner.plan import Job, Policy, Protocols, Selection, Task, expand
 from runner.store import Store
 from tests import fake_tasks
 from tests.fake_tasks import NETWORKS, Fakes
+from tests.shared import ROOT
 from zoo.catalogue import catalogue
 from zoo.contract import InputTooSmall, ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok
+from zoo.files import write_text_atomically
 from zoo.protocols import Size
 
 
@@ -218,3 +222,32 @@ def test_ctrl_c_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         in_fresh_process(_interrupt_parent, timeout_s=60, what="it")
     assert not [c for c in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(c.cmdline())]
+
+
+_PARENT = """
+import os, signal, sys
+from runner.isolation import in_fresh_process
+from tests.test_execute import _tell_and_hang
+
+if __name__ == "__main__":
+    in_fresh_process(_tell_and_hang, sys.argv[1], timeout_s=600, what="it")
+"""
+
+
+def _tell_and_hang(file: str) -> None:
+    write_text_atomically(Path(file), str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+
+
+def test_a_hanging_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    program, told = tmp_path / "parent.py", tmp_path / "pid"
+    program.write_text(_PARENT, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    parent = subprocess.run([sys.executable, str(program), str(told)], env=environment, cwd=ROOT, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    child = int(told.read_text(encoding="utf-8"))
+    try:
+        psutil.Process(child).wait(timeout=30)
+    except psutil.NoSuchProcess:
+        return

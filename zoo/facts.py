@@ -128,7 +128,7 @@ class Provenance:
     "Commit of the suite, with `+dirty` when the tree had changes; None outside a clone."
     duration_s: float
     weights_origin: str | None = None
-    "official, third-party, bundled, file or random."
+    "official, third-party, bundled, file, random, or `as built` for a user's file; None where weights cannot matter."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,8 +78,7 @@ def _fetch(weights: Weights, target: Path, on_bytes: OnBytes, timeout_s: float |
             arrived = f"{kept:,} of {weights.size_bytes:,} bytes are here and are kept. " if kept else ""
             raise DownloadFailed(
                 f"{weights.url} could not be fetched: {_in_words(error)}. {arrived}Check the network "
-                f"and run the command again, or copy the file from elsewhere and "
-                f"run `esr weights add FILE`."
+                f"and run the command again, or copy the file from elsewhere and run `esr weights add FILE`."
             ) from error
         except ValueError as error:
             raise DownloadFailed(

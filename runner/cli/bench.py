@@ -141,8 +141,9 @@ def _every_network(scales: Sequence[int]) -> list[str]:
 
 def _announce(plan: Plan, store: Store) -> None:
     talk(f"{len(plan.jobs)} to run, {len(plan.held)} held in {escape(str(store.root))}")
-    for words in plan.absent:
-        talk(f"[yellow]left out:[/] {escape(words)}")
+    if plan.absent:
+        more = f" and {len(plan.absent) - 3} more" if len(plan.absent) > 3 else ""
+        talk(f"[yellow]left out:[/] {escape('; '.join(plan.absent[:3]))}{more}")
     for problem in store.read().problems:
         talk(f"[yellow]not read:[/] {escape(str(problem))}")
 

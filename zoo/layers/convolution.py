@@ -76,7 +76,10 @@ class WeightNormConv2d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
         start = nn.Conv2d(in_channels, out_channels, kernel_size)
-        self.weight_g = nn.Parameter(_norm_by_output(start.weight.detach()))
+        self.weight_g = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
+        # The meta device has no values to take a norm of, and a network has hundreds of these layers to build.
+        if not start.weight.is_meta:
+            self.weight_g.data = _norm_by_output(start.weight.detach())
         self.weight_v = start.weight
         self.bias = start.bias
         self.padding = kernel_size // 2
