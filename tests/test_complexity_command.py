@@ -33,6 +33,18 @@ def test_the_tree_goes_down_to_the_depth_asked_for(capsys: pytest.CaptureFixture
     assert "B4.ea" in esr(capsys, "complexity", "agdn_s", "--depth", "2").stdout
 
 
+def test_the_ledger_leads_from_exact_to_each_tool(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = esr(capsys, "complexity", "agdn_s", "--counter", "all", "--ledger", "--json").rows
+    assert set(row["ledger"]) == set(row["counters"]) - {"exact"}
+    for tool, way in row["ledger"].items():
+        assert way["remainder"] == 0
+        steps = sum(step["multi_adds"] for step in way["differences"])
+        assert row["multi_adds"] + steps == row["counters"][tool]["multi_adds"]
+    shown = esr(capsys, "complexity", "agdn_s", "--counter", "thop", "--ledger").stdout
+    assert "from exact to thop" in shown
+    assert "products of two activations missed" in shown
+
+
 def test_the_table_is_written_as_csv_markdown_and_html(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     names = ("csv", "markdown", "html")
     options = [part for name in names for part in (f"--{name}", str(tmp_path / name))]

@@ -33,6 +33,7 @@ TREE_COLUMNS = {
     "activations": "conv activations",
     "conv_calls": "convs",
 }
+LEDGER_COLUMNS = {"name": "difference", "multi_adds": "multi-adds"}
 TOOL_HEADERS = {"ptflops_aten": "ptflops aten", "torch": "torch / 2", "ntire2022": "NTIRE 2022"}
 
 
@@ -53,6 +54,9 @@ def complexity(
         typer.Option("--counter", help="exact, thop, ptflops, ptflops_aten, fvcore, torch, ntire2022 or all."),
     ] = None,
     depth: Annotated[int, typer.Option("--depth", min=0, help="Also show modules down to this level.")] = 0,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Explain each tool's number from the exact count, to the last unit.")
+    ] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the table to this CSV file.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write it to this Markdown file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Also write it to this HTML file.")] = None,
@@ -73,13 +77,12 @@ def complexity(
         task = bar.add_task("counting", total=len(specs))
         for spec in specs:
             bar.update(task, description=f"counting {spec.name} x{scale}")
-            rows.append(_row(spec, scale, protocol, depth=depth))
+            rows.append(_row(spec, scale, protocol, depth=depth, ledger=ledger))
             bar.advance(task)
     columns = COLUMNS | {name: TOOL_HEADERS.get(name, name) for name in protocol.counters if name != "exact"}
     emit(rows if as_json else _flat(rows), as_json=as_json, columns=columns)
-    if depth and not as_json:
-        for row in rows:
-            emit(row["modules"], as_json=False, columns=TREE_COLUMNS, title=f"{row['model']} x{scale}")
+    if not as_json:
+        _emit_details(rows, depth=depth)
     _say_uncounted(rows)
     _write(_flat(rows), columns, csv=csv, markdown=markdown, html=html)
     if any(row["error"] for row in rows):
@@ -101,8 +104,8 @@ def _runnable(name: str, scale: int) -> ModelSpec:
     return spec
 
 
-def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int) -> dict[str, Any]:
-    from runner.tasks.complexity import measure, modules
+def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int, ledger: bool) -> dict[str, Any]:
+    from runner.tasks.complexity import differences, measure, modules
 
     row: dict[str, Any] = {
         "model": spec.name,
@@ -114,12 +117,15 @@ def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int) ->
         "counters": {},
         "uncounted_ops": [],
         "modules": [],
+        "ledger": {},
         "error": None,
     }
     try:
         row |= measure(spec, scale, protocol=protocol)
         if depth:
             row["modules"] = modules(spec, scale, protocol=protocol, depth=depth)
+        if ledger:
+            row["ledger"] = differences(spec, scale, protocol=protocol)
     except EsrError as error:
         talk(f"[bold red]failed:[/] {escape(str(error))}")
         row["error"] = str(error)
@@ -129,6 +135,17 @@ def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int) ->
 def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each tool's multi-adds as a field of its own."""
     return [row | {name: entry["multi_adds"] for name, entry in row["counters"].items()} for row in rows]
+
+
+def _emit_details(rows: list[dict[str, Any]], *, depth: int) -> None:
+    for row in rows:
+        title = f"{row['model']} x{row['scale']}"
+        if depth:
+            emit(row["modules"], as_json=False, columns=TREE_COLUMNS, title=title)
+        for tool, way in row["ledger"].items():
+            ends = {"name": "exact", "multi_adds": way["exact"]}, {"name": tool, "multi_adds": way["counted"]}
+            lines = [ends[0], *way["differences"], ends[1]]
+            emit(lines, as_json=False, columns=LEDGER_COLUMNS, title=f"{title}: from exact to {tool}")
 
 
 def _say_uncounted(rows: list[dict[str, Any]]) -> None:

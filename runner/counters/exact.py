@@ -194,13 +194,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _book(self, func: Any, args: Any, out: Any, cost: Cost) -> None:
         node = self.module
+        if Kind.MATMUL in cost and self._has_weight(args):
+            cost = {Kind.LINEAR if kind is Kind.MATMUL else kind: amount for kind, amount in cost.items()}
         for kind, amount in cost.items():
-            if kind is Kind.MATMUL and self._has_weight(args):
-                kind = Kind.LINEAR
             node.own[kind] += amount
+        self.booked(func, args, out, cost)
         if Kind.CONVOLUTION in cost and func._schema.name in _CONVOLUTIONS:
             node.activations += out.numel()
             node.conv_calls += 1
+
+    def booked(self, func: Any, args: Any, out: Any, cost: Cost) -> None:
+        """For subclasses that keep more than sums: called with every operation that costs something."""
 
     def _has_weight(self, args: Any) -> bool:
         tensors = [arg for arg in args if isinstance(arg, Tensor)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from runner.counters import count
+from runner.counters import TOOLS, count
 from runner.counters.exact import count_exact
+from runner.counters.ledger import ledgers
 from runner.counters.subject import subject_of
 from zoo.contract import ModelSpec
 from zoo.protocols import CountProtocol
@@ -41,3 +42,10 @@ def modules(spec: ModelSpec, scale: int, *, protocol: CountProtocol, depth: int)
         for node in tree.walk()
         if node.level <= depth
     ]
+
+
+def differences(spec: ModelSpec, scale: int, *, protocol: CountProtocol) -> dict[str, Any]:
+    """By tool of the protocol: the way from the exact count to the tool's number, in named differences."""
+    tools = {name: tool for name, tool in TOOLS.items() if name in protocol.counters}
+    found = ledgers(subject_of(spec, lr=protocol.lr, scale=scale), tools)
+    return {name: ledger.as_fields() for name, ledger in found.items()}

@@ -6,15 +6,17 @@ Where our network is another form of the same function (or the released number w
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
 
-from runner.counters import count
+from runner.counters import TOOLS
 from runner.counters.exact import ExactCount, count_exact
+from runner.counters.ledger import reconcile
 from runner.counters.ntire import count_conv_modules
 from runner.counters.subject import Subject, subject_of
+from runner.counters.trace import Trace, trace
 from tests.expectations import expectations
 from zoo.catalogue import catalogue
 from zoo.create import create_model
@@ -60,6 +62,11 @@ def _exact(name: str, scale: int, section: str) -> ExactCount:
     return count_exact(_subject(name, scale, section))
 
 
+@lru_cache(maxsize=1)
+def _trace(name: str, scale: int, section: str) -> Trace:
+    return trace(_subject(name, scale, section))
+
+
 @pytest.mark.parametrize(("name", "scale", "section"), FACTS, ids=IDS)
 def test_the_exact_count_is_every_convolution_and_matrix_product(name: str, scale: int, section: str) -> None:
     found = _exact(name, scale, section)
@@ -71,22 +78,27 @@ def test_the_exact_count_is_every_convolution_and_matrix_product(name: str, scal
 
 @pytest.mark.parametrize(("name", "scale", "section"), FACTS, ids=IDS)
 def test_convolution_calls_by_the_organisers_rule(name: str, scale: int, section: str) -> None:
-    activations, calls = count_conv_modules(_subject(name, scale, section))
-    assert activations == _expected(name, scale, section, "conv_activations")
-    assert calls == _expected(name, scale, section, "conv_calls")
+    expected = [_expected(name, scale, section, key) for key in ("conv_activations", "conv_calls")]
+    if expected == [None, None]:
+        # FDIWN-M was never released: its file holds what its printed numbers imply and no more.
+        assert name == "fdiwn_m"
+        return
+    assert list(count_conv_modules(_subject(name, scale, section))) == expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", list(TOOL_OF))
 @pytest.mark.parametrize(("name", "scale", "section"), FACTS, ids=IDS)
 def test_each_tool_reads_what_it_reads_on_the_released_network(name: str, scale: int, section: str, key: str) -> None:
+    """And the ledger leads from the exact count to that number."""
     expected = _expected(name, scale, section, key)
     if expected is None:
         assert key not in _facts(name, scale, section)
         return
     tool = TOOL_OF[key]
-    found = count(SPECS[name], scale=scale, lr_size=_facts(name, scale, section)["lr"], counters=(tool,))
-    assert found["counters"][tool]["multi_adds"] == expected
+    counted = TOOLS[tool](_subject(name, scale, section)).multi_adds
+    assert counted == expected
+    assert reconcile(tool, counted, _trace(name, scale, section)).remainder == 0
 
 
 @pytest.mark.parametrize("name", [n for n in SPECS if "counts_differ" in expectations(n)])
