@@ -31,7 +31,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest tests/benchmarks -o testpaths=tests/benchmarks --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks -o testpaths=tests/benchmarks -o python_files='bench_*.py' --benchmark-only
 
 clean:
 	rm -rf $(VENV) $(REPORT_DIR) .pytest_cache .mypy_cache .ruff_cache

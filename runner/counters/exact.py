@@ -28,8 +28,7 @@ class ModuleCost:
 
     path: str
     "Dotted name inside the network, empty for the network itself."
-    kind: str
-    "Class name."
+    cls: type[nn.Module]
     own: Counter[Kind] = field(default_factory=Counter)
     "Cost of the operations called in this module's own forward."
     activations: int = 0
@@ -43,6 +42,22 @@ class ModuleCost:
         yield self
         for child in self.children:
             yield from child.walk()
+
+    @property
+    def kind(self) -> str:
+        """Class name."""
+        return self.cls.__name__
+
+    @property
+    def level(self) -> int:
+        """Names in the path: 0 for the network itself."""
+        return len(self.path.split(".")) if self.path else 0
+
+    @property
+    def multi_adds(self) -> int:
+        """Multi-adds of this module and all below."""
+        total = self.total()
+        return sum(total[kind] for kind in MULTI_ADD_KINDS)
 
     def total(self) -> Counter[Kind]:
         """Cost of this module and all below."""
@@ -131,7 +146,7 @@ class _Memory:
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Books each dispatched operation on the module whose forward is running."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -154,6 +169,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Nothing is compiled here; True would import torch._dynamo, which takes seconds, at the first operation.
         return False
 
+    @property
+    def module(self) -> ModuleCost:
+        """The module whose forward is running."""
+        return self._stack[-1]
+
     def _pop(self) -> None:
         self._stack.pop()
 
@@ -173,7 +193,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def _book(self, func: Any, args: Any, out: Any, cost: Cost) -> None:
-        node = self._stack[-1]
+        node = self.module
         for kind, amount in cost.items():
             if kind is Kind.MATMUL and self._has_weight(args):
                 kind = Kind.LINEAR
@@ -190,7 +210,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _note_uncounted(self, func: Any, args: Any) -> None:
         shapes = tuple(tuple(arg.shape) for arg in args if isinstance(arg, Tensor))
-        self._unknown.setdefault((func._schema.name, shapes), []).append(self._stack[-1].path)
+        self._unknown.setdefault((func._schema.name, shapes), []).append(self.module.path)
 
     def uncounted(self) -> tuple[Uncounted, ...]:
         """Operations without a rule, equal shapes together."""
@@ -208,7 +228,7 @@ def _tree(network: nn.Module) -> tuple[ModuleCost, dict[nn.Module, ModuleCost]]:
     for path, module in network.named_modules():
         own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
         seen.update(map(id, own))
-        node = ModuleCost(path=path, kind=type(module).__name__, own_params=sum(p.numel() for p in own))
+        node = ModuleCost(path=path, cls=type(module), own_params=sum(p.numel() for p in own))
         nodes[module] = by_path[path] = node
         if path:
             by_path[path.rpartition(".")[0]].children.append(node)
@@ -218,7 +238,7 @@ def _tree(network: nn.Module) -> tuple[ModuleCost, dict[nn.Module, ModuleCost]]:
 def _measure(network: nn.Module, x: Tensor) -> ExactCount:
     parameters = list(network.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
-    recorder = _Recorder(network)
+    recorder = Recorder(network)
     recorder.memory.see(x)
     recorder.memory.elements = 0
     with recorder:

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from runner.counters.kernels import KernelMode, names_restored
 from runner.counters.subject import Subject, ToolCount, named_counts, silenced
 
 _PATCHED = (torch, torch.Tensor, torch.nn.functional)
@@ -39,7 +39,7 @@ def _count(subject: Subject, backend: str) -> ToolCount:
         def measure(network: nn.Module, x: Tensor) -> tuple[int, int]:
             said.seek(0)
             said.truncate()
-            with _restored_functions(), _calls_of_the_network_only(x.device) as kernels, kernels:
+            with names_restored(_PATCHED), _calls_of_the_network_only(x.device) as kernels, kernels:
                 multi_adds, params = get_model_complexity_info(
                     network,
                     tuple(x.shape[1:]),
@@ -61,58 +61,12 @@ def _count(subject: Subject, backend: str) -> ToolCount:
 
 
 @contextmanager
-def _restored_functions() -> Iterator[None]:
-    """Put back what the pytorch backend replaces in torch's namespaces, also after an exception."""
-    before = [(space, dict(vars(space))) for space in _PATCHED]
-    try:
-        yield
-    finally:
-        for space, names in before:
-            for name, value in names.items():
-                if vars(space).get(name) is not value:
-                    setattr(space, name, value)
-
-
-class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Knows when an operation is running, as opposed to the network's own code; makes constants on `device`.
-
-    `torch.device(...)` as a context would do the latter too, but through a function mode, which looks `x * y` up in
-    torch's namespace and so finds the patched `Tensor.mul`, which the network did not call.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.device = device
-        self.running = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        made = not any(isinstance(arg, (Tensor, list, tuple)) and _has_tensor(arg) for arg in args)
-        if made and "device" in {argument.name for argument in func._schema.arguments}:
-            kwargs["device"] = self.device
-        self.running = True
-        try:
-            out = func(*args, **kwargs)
-            return out.to(self.device) if func is torch.ops.aten.lift_fresh.default else out
-        finally:
-            self.running = False
-
-
-def _has_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor) or any(isinstance(item, Tensor) for item in value)
-
-
-@contextmanager
-def _calls_of_the_network_only(device: torch.device) -> Iterator[_Kernels]:
+def _calls_of_the_network_only(device: torch.device) -> Iterator[KernelMode]:
     """Keep out of the count what torch calls by itself: its shape functions are Python and call the patched `mul`."""
     from ptflops import pytorch_engine
 
     original: Any = pytorch_engine.torch_function_wrapper
-    kernels = _Kernels(device)
+    kernels = KernelMode(device)
 
     def called(self: Any, *args: Any, **kwds: Any) -> Any:
         return self.op(*args, **kwds) if kernels.running else original.__call__(self, *args, **kwds)

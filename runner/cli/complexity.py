@@ -1,0 +1,165 @@
+"""`esr complexity`: what networks cost, by the exact counter and by every tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from runner.cli.options import Json, Models, Scale, parse_size
+from runner.cli.output import emit, progress, talk
+from zoo.catalogue import find
+from zoo.contract import EsrError, ModelSpec
+from zoo.protocols import HR_720P, CountProtocol, Size, lr_size
+
+COLUMNS = {
+    "model": "model",
+    "scale": "scale",
+    "lr": "LR",
+    "params": "params",
+    "multi_adds": "multi-adds",
+    "activations": "conv activations",
+    "conv_calls": "convs",
+    "peak_activation_bytes": "peak bytes",
+}
+TREE_COLUMNS = {
+    "module": "module",
+    "type": "type",
+    "params": "params",
+    "multi_adds": "multi-adds",
+    "share": "share",
+    "activations": "conv activations",
+    "conv_calls": "convs",
+}
+TOOL_HEADERS = {"ptflops_aten": "ptflops aten", "torch": "torch / 2", "ntire2022": "NTIRE 2022"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("complexity", epilog="Example: esr complexity agdn bsrn --scale 4 --counter all")(complexity)
+
+
+def complexity(
+    models: Models,
+    scale: Scale = 4,
+    hr: Annotated[
+        str | None, typer.Option("--hr", help="HR size, HEIGHTxWIDTH (720x1280 if neither is given).")
+    ] = None,
+    lr: Annotated[str | None, typer.Option("--lr", help="LR size, HEIGHTxWIDTH, instead of --hr.")] = None,
+    counter: Annotated[
+        list[str] | None,
+        typer.Option("--counter", help="exact, thop, ptflops, ptflops_aten, fvcore, torch, ntire2022 or all."),
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=0, help="Also show modules down to this level.")] = 0,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Also write the table to this CSV file.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write it to this Markdown file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write it to this HTML file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Count parameters, multi-adds, convolution activations and peak activation memory; nothing is computed.
+
+    Multi-adds are every convolution, linear layer and matrix product (attention included). A model that cannot be
+    counted is reported with its error, the others are counted; the exit code is then 1.
+    """
+    from runner.counters import resolve
+
+    size = _lr_size(hr, lr, scale)
+    protocol = CountProtocol(lr=size, counters=resolve(counter or ("exact",)))
+    specs = [_runnable(name, scale) for name in models]
+    rows = []
+    with progress() as bar:
+        task = bar.add_task("counting", total=len(specs))
+        for spec in specs:
+            bar.update(task, description=f"counting {spec.name} x{scale}")
+            rows.append(_row(spec, scale, protocol, depth=depth))
+            bar.advance(task)
+    columns = COLUMNS | {name: TOOL_HEADERS.get(name, name) for name in protocol.counters if name != "exact"}
+    emit(rows if as_json else _flat(rows), as_json=as_json, columns=columns)
+    if depth and not as_json:
+        for row in rows:
+            emit(row["modules"], as_json=False, columns=TREE_COLUMNS, title=f"{row['model']} x{scale}")
+    _say_uncounted(rows)
+    _write(_flat(rows), columns, csv=csv, markdown=markdown, html=html)
+    if any(row["error"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _lr_size(hr: str | None, lr: str | None, scale: int) -> Size:
+    if hr is not None and lr is not None:
+        raise typer.BadParameter("--hr and --lr exclude each other. Pass one of them.")
+    return parse_size(lr) if lr is not None else lr_size(parse_size(hr) if hr else HR_720P, scale)
+
+
+def _runnable(name: str, scale: int) -> ModelSpec:
+    """The model, known to have this scale and to be more than printed numbers. Raises EsrError."""
+    spec = find(name)
+    if not spec.runnable:
+        spec.network(scale)  # raises NotRunnable with the reason
+    spec.require_scale(scale)
+    return spec
+
+
+def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int) -> dict[str, Any]:
+    from runner.tasks.complexity import measure, modules
+
+    row: dict[str, Any] = {
+        "model": spec.name,
+        "scale": scale,
+        "lr": str(protocol.lr),
+        "params": None,
+        "multi_adds": None,
+        "activations": None,
+        "counters": {},
+        "uncounted_ops": [],
+        "modules": [],
+        "error": None,
+    }
+    try:
+        row |= measure(spec, scale, protocol=protocol)
+        if depth:
+            row["modules"] = modules(spec, scale, protocol=protocol, depth=depth)
+    except EsrError as error:
+        talk(f"[bold red]failed:[/] {escape(str(error))}")
+        row["error"] = str(error)
+    return row
+
+
+def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each tool's multi-adds as a field of its own."""
+    return [row | {name: entry["multi_adds"] for name, entry in row["counters"].items()} for row in rows]
+
+
+def _say_uncounted(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        for message in row["uncounted_ops"]:
+            talk(f"[yellow]uncounted in {escape(row['model'])}:[/] {escape(message)}")
+
+
+def _write(
+    rows: list[dict[str, Any]],
+    columns: dict[str, str],
+    *,
+    csv: Path | None,
+    markdown: Path | None,
+    html: Path | None,
+) -> None:
+    if csv is markdown is html is None:
+        return
+    import pandas as pd
+
+    from zoo.files import write_text_atomically
+
+    frame = pd.DataFrame([{header: row.get(field) for field, header in columns.items()} for row in rows])
+    if csv is not None:
+        write_text_atomically(csv, frame.to_csv(index=False))
+    if markdown is not None:
+        write_text_atomically(markdown, _markdown(frame))
+    if html is not None:
+        write_text_atomically(html, "<!doctype html>\n<meta charset=utf-8>\n" + frame.to_html(index=False))
+
+
+def _markdown(frame: Any) -> str:
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
