@@ -42,6 +42,9 @@ class Metric:
 PSNR_Y: Final = Metric(
     name="psnr_y_db", label="PSNR-Y", unit="dB", direction=Direction.HIGHER, digits=2, display_unit="dB"
 )
+PSNR_RGB: Final = Metric(
+    name="psnr_rgb_db", label="PSNR-RGB", unit="dB", direction=Direction.HIGHER, digits=2, display_unit="dB"
+)
 SSIM_Y: Final = Metric(name="ssim_y", label="SSIM-Y", unit="", direction=Direction.HIGHER, digits=4, display_unit="")
 PARAMS: Final = Metric(
     name="params",
@@ -76,6 +79,10 @@ CONV_CALLS: Final = Metric(
 LATENCY: Final = Metric(
     name="median_ms", label="Latency", unit="ms", direction=Direction.LOWER, digits=1, display_unit="ms"
 )
+RUNTIME: Final = Metric(
+    name="runtime_ms", label="Challenge runtime", unit="ms", direction=Direction.LOWER, digits=3, display_unit="ms"
+)
+"""Mean over the challenge's images on its organisers' GPU, the first image included: not the same thing as LATENCY."""
 PEAK_MEMORY: Final = Metric(
     name="peak_memory_bytes",
     label="Peak memory",
@@ -87,5 +94,19 @@ PEAK_MEMORY: Final = Metric(
 )
 
 METRICS: Final = MappingProxyType(
-    {m.name: m for m in (PSNR_Y, SSIM_Y, PARAMS, MULTI_ADDS, ACTIVATIONS, CONV_CALLS, LATENCY, PEAK_MEMORY)}
+    {
+        m.name: m
+        for m in (
+            PSNR_Y,
+            SSIM_Y,
+            PSNR_RGB,
+            PARAMS,
+            MULTI_ADDS,
+            ACTIVATIONS,
+            CONV_CALLS,
+            LATENCY,
+            RUNTIME,
+            PEAK_MEMORY,
+        )
+    }
 )

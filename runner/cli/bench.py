@@ -155,7 +155,7 @@ def _run(plan: Plan, store: Store) -> list[Measured]:
     with progress() as bar:
         task = bar.add_task("", total=len(plan.jobs))
         try:
-            for record in run(plan.jobs, store, lambda event: _follow(bar, task, event)):
+            for record in run(plan.jobs, store, lambda event: follow(bar, task, event)):
                 records.append(record)
         except KeyboardInterrupt:
             bar.stop()
@@ -167,7 +167,7 @@ def _run(plan: Plan, store: Store) -> list[Measured]:
     return records
 
 
-def _follow(bar: Progress, task: TaskID, event: Event) -> None:
+def follow(bar: Progress, task: TaskID, event: Event) -> None:
     """Show where a run stands; on a file or pipe, a line for each finished job."""
     label = escape(" ".join(word for word in (event.job.label, event.detail) if word))
     bar.update(task, description=label)

@@ -1,0 +1,66 @@
+"""Records at hand, indexed, and the choice among several runs of the same thing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from zoo.contract import ModelSpec
+from zoo.facts import Failed, Measured, NotApplicable, Ok
+from zoo.protocols import EvalProtocol, Size
+
+COMPLEXITY: Final = "complexity"
+QUALITY: Final = "quality"
+LATENCY: Final = "latency"
+
+_ORIGINS: Final = ("official", "third-party", "bundled", "file", "random")
+_OUTCOMES: Final = (Ok, Failed, NotApplicable)
+
+
+class Evidence:
+    """Records by model, scale and task, best first: current before stale, finished before failed, newest first."""
+
+    def __init__(self, records: Iterable[Measured]) -> None:
+        groups: dict[tuple[str, int, str], list[Measured]] = defaultdict(list)
+        for record in records:
+            groups[record.key.model, record.key.scale, record.key.task].append(record)
+        self._groups: Mapping[tuple[str, int, str], tuple[Measured, ...]] = {
+            place: tuple(_best_first(found)) for place, found in groups.items()
+        }
+
+    def runs(self, model: str, scale: int, task: str) -> tuple[Measured, ...]:
+        """All runs of one task, best first; empty where there is none."""
+        return self._groups.get((model, scale, task), ())
+
+    def select(self, model: str, scale: int, task: str, *, where: Callable[[Measured], bool]) -> tuple[Measured, ...]:
+        """The runs of one task that fit, best first."""
+        return tuple(record for record in self.runs(model, scale, task) if where(record))
+
+    def all(self, scale: int, task: str) -> tuple[Measured, ...]:
+        """All runs of a task at a scale, of every model."""
+        return tuple(r for (_, s, t), found in self._groups.items() if (s, t) == (scale, task) for r in found)
+
+
+def _best_first(records: Iterable[Measured]) -> list[Measured]:
+    newest_first = sorted(records, key=lambda r: r.provenance.created_utc, reverse=True)
+    return sorted(newest_first, key=_rank)
+
+
+def _rank(record: Measured) -> tuple[bool, int, int]:
+    origin = record.provenance.weights_origin
+    return (
+        record.stale,
+        _OUTCOMES.index(type(record.outcome)),
+        _ORIGINS.index(origin) if origin in _ORIGINS else len(_ORIGINS),
+    )
+
+
+def counted_at(record: Measured, lr: Size) -> bool:
+    """Whether a complexity record was taken at this LR size (by any counters)."""
+    return record.key.protocol.startswith(f"lr{lr}-")
+
+
+def quality_protocol(spec: ModelSpec | None, scale: int) -> str:
+    """Id of the protocol by which tables compare: the suite's default with the model's own inference rule."""
+    return (EvalProtocol(inference=spec.inference) if spec else EvalProtocol()).id(scale)

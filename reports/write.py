@@ -1,0 +1,23 @@
+"""A report becomes files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.assemble import Report
+from reports.figures import draw
+from reports.html import page
+from reports.text import results_csv, results_markdown
+from zoo.files import write_text_atomically
+
+
+def write(report: Report, out_dir: Path) -> tuple[Path, ...]:
+    """Write figures/*.svg, results.csv, results.md and, last, index.html; each file is whole or not there."""
+    drawn = {figure.key: draw(figure) for figure in report.figures}
+    content = {out_dir / "figures" / f"{key}.svg": svg for key, svg in drawn.items()}
+    content[out_dir / "results.csv"] = results_csv(report.tables)
+    content[out_dir / "results.md"] = results_markdown(report.tables)
+    content[out_dir / "index.html"] = page(report, drawn)
+    for path, text in content.items():
+        write_text_atomically(path, text)
+    return tuple(content)

@@ -1,0 +1,99 @@
+"""`esr report`: the page of everything known, measured first where asked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from runner.cli.bench import follow
+from runner.cli.options import Json
+from runner.cli.output import emit, progress, talk
+from zoo.catalogue import catalogue
+
+if TYPE_CHECKING:
+    from reports.assemble import Report
+    from runner.store import Store
+
+COMMITTED = Path(__file__).parents[2] / "reports" / "records"
+"""Reference records that come with the suite."""
+
+COLUMNS = {
+    "table": "table",
+    "title": "of",
+    "reproduced": "reproduced",
+    "explained": "explained",
+    "contradicted": "contradicted",
+    "not_measured": "not measured",
+    "numbers": "numbers",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("report", epilog="Example: esr report --live --out report")(report)
+
+
+def report(
+    live: Annotated[bool, typer.Option("--live", help="First measure what can be measured here at once.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the page, tables and figures.")] = Path("report"),
+    store: Annotated[Path, typer.Option("--store", help="Folder of your records.")] = Path("results"),
+    budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds that --live may spend measuring.")] = 240.0,
+    as_json: Json = False,
+) -> None:
+    """Write index.html, results.csv, results.md and figures; print how many printed numbers hold, table by table."""
+    from reports.assemble import assemble
+    from reports.claims import load_papers
+    from reports.write import write
+    from runner import machine
+    from runner.plan import Task
+    from runner.store import Store, mark_stale
+
+    specs = catalogue()
+    kept = Store(store)
+    if live:
+        _measure(kept, budget)
+    contents = [Store(COMMITTED).read(), kept.read()]
+    records = [record for content in contents for record in content.records]
+    commit = machine.git_commit()
+    page = assemble(
+        tuple(specs.values()),
+        load_papers(),
+        mark_stale(records, specs, {task.value: task.version for task in Task}),
+        created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        suite=f"esr-bench {importlib.metadata.version('esr-bench')}" + (f", commit {commit[:7]}" if commit else ""),
+        problems=[f"{p.path.name}: {p.reason}" for content in contents for p in content.problems],
+    )
+    written = write(page, out)
+    emit(_tally(page), as_json=as_json, columns=COLUMNS)
+    talk(f"wrote {escape(str(written[-1]))}")
+
+
+def _measure(store: Store, budget_s: float) -> None:
+    from reports.claims import load_papers
+    from runner.live import live_jobs, run_within
+    from zoo.weights import default_store
+
+    jobs = live_jobs(tuple(catalogue().values()), load_papers().values(), store, weights=default_store())
+    talk(f"measuring: {len(jobs)} to run, at most {budget_s:g} s")
+    with progress() as bar:
+        task = bar.add_task("", total=len(jobs))
+        done = run_within(jobs, store, lambda event: follow(bar, task, event), budget_s=budget_s)
+    if len(done) < len(jobs):
+        talk(f"[yellow]the time is spent:[/] {len(jobs) - len(done)} not measured; the same command goes on from there")
+
+
+def _tally(page: Report) -> list[dict[str, Any]]:
+    from reports.compare import VerdictKind
+
+    papers = {judged.paper.key: judged.paper for judged in page.judgements}
+    rows: list[dict[str, Any]] = []
+    for (paper, table), counts in page.tally.items():
+        verdicts = {kind.name.lower(): counts[kind] for kind in VerdictKind}
+        about = papers[paper].tables[table]
+        rows.append({"paper": paper, "table": about.label, "title": about.title, **verdicts, "numbers": counts.total()})
+    return rows
