@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agdn.network import AGDN, AGDN_WEIGHTS, MIN_SIDE_PX, PAPER, Channel, Spatial
+from agdn.network import AGDN, AGDN_WEIGHTS, MIN_SIDE_PX, PAPER, PAPER_COUNT, Channel, Spatial
 from zoo.contract import ModelSpec, Weights
 
 
@@ -34,6 +34,7 @@ def _ablation(
         build=build,
         scales=(4,),
         min_side_px={"mvsa": MIN_SIDE_PX, "esa": 15, None: 2}[spatial],
+        paper_count=PAPER_COUNT,
         paper=PAPER,
         licence="MIT",
         weights=weights or {},

@@ -15,6 +15,7 @@ from zoo.layers.convolution import BSConv, pixel_shuffle_tail
 from zoo.layers.dispersion import MVSA_LEVELS, DispersionAttention, ResidualBody
 from zoo.layers.distillation import DistillationNetwork, DistillationSteps
 from zoo.layers.norm import ChannelLayerNorm
+from zoo.paper_count import MultiAddRule, PaperCount, ParamRule
 
 Spatial = Literal["mvsa", "esa"] | None
 """Spatial attention of a block: the paper's MVSA, the ESA it replaces (Table 2), or none (Table 1)."""
@@ -257,6 +258,12 @@ AGDN_WEIGHTS = {
 MIN_SIDE_PX = 15
 """Below it the 7x7 pooling of MVSA leaves one pixel, which the next reflect padding cannot mirror."""
 
+PAPER_COUNT = PaperCount(
+    multi_adds=MultiAddRule.THOP,
+    params=ParamRule.THOP,
+    note="The paper names no tool; thop's rules give every one of its digits.",
+)
+
 SPECS = (
     ModelSpec(
         name="agdn",
@@ -264,6 +271,7 @@ SPECS = (
         build=lambda scale: AGDN(scale=scale),
         scales=(2, 3, 4),
         min_side_px=MIN_SIDE_PX,
+        paper_count=PAPER_COUNT,
         paper=PAPER,
         licence="MIT",
         weights=AGDN_WEIGHTS,
@@ -274,6 +282,7 @@ SPECS = (
         build=lambda scale: AGDN(scale=scale, num_feat=24, num_block=4, tlc_window=96),
         scales=(4,),
         min_side_px=MIN_SIDE_PX,
+        paper_count=PAPER_COUNT,
         paper=PAPER,
         licence="MIT",
         weights={

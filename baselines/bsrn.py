@@ -10,6 +10,7 @@ from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.attention import ESA, ContrastChannelAttention, bsconv3x3
 from zoo.layers.convolution import BSConv, OneStepUpsampler
 from zoo.layers.distillation import DistillationNetwork, DistillationSteps
+from zoo.paper_count import X3_AT_426, MultiAddRule, PaperCount
 
 INPUT_COPIES: Final = 4
 """RGB is given this many times, so that the blueprint of `fea_conv` has more than three channels to work on."""
@@ -77,6 +78,7 @@ SPECS: Final = (
         build=lambda scale: BSRN(scale=scale),
         scales=(2, 3, 4),
         min_side_px=15,
+        paper_count=PaperCount(multi_adds=MultiAddRule.THOP_WITH_BIAS, lr=X3_AT_426),
         paper=PAPER,
         licence="MIT",
         weights={

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.colour import ShifterMeanShift
+from zoo.paper_count import X3_AT_THE_EXACT_AREA, MultiAddRule, PaperCount
 
 
 class ResidualBlock(nn.Module):
@@ -160,6 +161,7 @@ SPECS: tuple[ModelSpec, ...] = (
         display_name="CARN",
         build=lambda scale: CARN(scale=scale),
         scales=(2, 3, 4),
+        paper_count=PaperCount(multi_adds=MultiAddRule.CONVOLUTIONS, lr=X3_AT_THE_EXACT_AREA),
         paper=PAPER,
         licence="MIT",
         note=(
@@ -172,6 +174,7 @@ SPECS: tuple[ModelSpec, ...] = (
         display_name="CARN-M",
         build=lambda scale: CARN(scale=scale, groups=4),
         scales=(2, 3, 4),
+        paper_count=PaperCount(multi_adds=MultiAddRule.CONVOLUTIONS, lr=X3_AT_THE_EXACT_AREA),
         paper=PAPER,
         licence="MIT",
         weights=dict.fromkeys((2, 3, 4), CARN_M_WEIGHTS),

@@ -17,6 +17,7 @@ from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.attention import population_std
 from zoo.layers.colour import MeanShift
 from zoo.layers.convolution import WeightNormConv2d, pixel_shuffle_tail
+from zoo.paper_count import X3_AT_426, MultiAddRule, PaperCount
 from zoo.protocols import Quadrants
 
 NATIVE_RANGE: Final = 255.0
@@ -240,12 +241,21 @@ COUNTING_NOTE = (
     "The printed multi-adds leave out every weight-normalised convolution; the true count is about 2.4 times as high."
 )
 
+SA_SCALARS: Final = r"\.[cs](weight|bias)$"
+"""Bare parameters of the shuffle attention layers, which the printed parameters leave out."""
+PAPER_COUNT_NOTE: Final = (
+    "Every weight-normalised convolution is missing: the true count is about 2.4 times the printed one."
+)
+
 SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="fdiwn",
         display_name="FDIWN",
         build=build_fdiwn,
         scales=(2, 3, 4),
+        paper_count=PaperCount(
+            multi_adds=MultiAddRule.PLAIN_WEIGHT, params_without=SA_SCALARS, lr=X3_AT_426, note=PAPER_COUNT_NOTE
+        ),
         paper=PAPER,
         licence="none stated",
         weights={
@@ -267,6 +277,9 @@ SPECS: tuple[ModelSpec, ...] = (
         display_name="FDIWN-M",
         build=build_fdiwn_m,
         scales=(2, 3, 4),
+        paper_count=PaperCount(
+            multi_adds=MultiAddRule.PLAIN_WEIGHT, params_without=SA_SCALARS, lr=X3_AT_426, note=PAPER_COUNT_NOTE
+        ),
         paper=PAPER,
         licence="none stated",
         inference=Quadrants(),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.attention import ContrastChannelAttention
 from zoo.layers.convolution import pixel_shuffle_tail
+from zoo.paper_count import MultiAddRule, PaperCount
 
 NEGATIVE_SLOPE = 0.05
 
@@ -83,6 +84,7 @@ SPECS: tuple[ModelSpec, ...] = (
         display_name="IMDN",
         build=lambda scale: IMDN(scale=scale),
         scales=(2, 3, 4),
+        paper_count=PaperCount(multi_adds=MultiAddRule.CONVOLUTIONS),
         paper=Paper(
             title="Lightweight Image Super-Resolution with Information Multi-distillation Network",
             authors="Hui, Gao, Yang, et al.",

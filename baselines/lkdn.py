@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.convolution import BSConv, pixel_shuffle_tail, pixelwise
 from zoo.layers.distillation import DistillationNetwork, DistillationSteps
+from zoo.paper_count import X3_AT_426, MultiAddRule, PaperCount
 
 Refine = Callable[[int], nn.Module]
 """Builds a refining layer (`c1_r`, `c2_r`, `c3_r`) of the given width."""
@@ -114,6 +115,7 @@ SPECS: Final = (
         display_name="LKDN",
         build=lambda scale: LKDN(scale=scale),
         scales=(2, 3, 4),
+        paper_count=PaperCount(multi_adds=MultiAddRule.THOP, lr=X3_AT_426),
         paper=PAPER,
         licence="MIT",
         weights={

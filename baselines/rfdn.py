@@ -11,6 +11,7 @@ from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.attention import ESA, ContrastChannelAttention, dense3x3, max_pool7
 from zoo.layers.convolution import pixel_shuffle_tail
 from zoo.layers.distillation import DistillationSteps
+from zoo.paper_count import MultiAddRule, PaperCount
 
 NEGATIVE_SLOPE = 0.05
 
@@ -97,6 +98,10 @@ SPECS: tuple[ModelSpec, ...] = (
         display_name="RFDN",
         build=lambda scale: RFDN(scale=scale),
         scales=(2, 3, 4),
+        paper_count=PaperCount(
+            multi_adds=MultiAddRule.PARAMS_X_PIXELS,
+            note="Biases and pooled convolutions of attention count at every pixel. x4 is cut off, not rounded.",
+        ),
         paper=PAPER,
         licence="MIT",
         note=(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from zoo.contract import ModelSpec, Paper
 from zoo.layers.modulation import SAFM, FeatureModulationNetwork
 from zoo.layers.norm import ChannelLayerNorm
+from zoo.paper_count import MultiAddRule, PaperCount
 
 PYRAMID: Final = (1, 2, 4, 8)
 """Pooling factor of each channel group."""
@@ -55,6 +56,7 @@ SPECS: tuple[ModelSpec, ...] = (
         build=lambda scale: SAFMN(scale=scale),
         scales=(2, 3, 4),
         min_side_px=PYRAMID[-1],
+        paper_count=PaperCount(multi_adds=MultiAddRule.FVCORE, digits=0),
         paper=Paper(
             title="Spatially-Adaptive Feature Modulation for Efficient Image Super-Resolution",
             authors="Sun, Dong, Tang, et al.",

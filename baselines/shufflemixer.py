@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zoo.contract import ModelSpec, Paper
 from zoo.layers.norm import ChannelLayerNorm
+from zoo.paper_count import MultiAddRule, PaperCount
 
 SHUFFLE_GROUPS: Final = 8
 
@@ -105,6 +106,7 @@ SPECS: tuple[ModelSpec, ...] = (
         display_name="ShuffleMixer",
         build=lambda scale: ShuffleMixer(scale=scale, dim=64, kernel_size=7),
         scales=(2, 3, 4),
+        paper_count=PaperCount(multi_adds=MultiAddRule.FVCORE, digits=0),
         paper=PAPER,
         licence=LICENCE,
         note=NOTE,

@@ -16,7 +16,8 @@ from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.attention import ChannelAttention
 from zoo.layers.colour import MeanShift
 from zoo.layers.convolution import pixel_shuffle_tail
-from zoo.protocols import CropToMultiple
+from zoo.paper_count import PaperCount
+from zoo.protocols import CropToMultiple, Size
 
 NATIVE_RANGE = 255.0
 
@@ -162,6 +163,13 @@ class SMSR(nn.Module):
         return self.add_mean(self.tail(deep) + bicubic) / NATIVE_RANGE, masks
 
 
+def _printed_multi_adds(lr: Size, scale: int) -> int:
+    # That module describes the network of this one, so it can only be loaded after it.
+    from baselines.smsr_counts import printed_multi_adds
+
+    return printed_multi_adds(lr, scale)
+
+
 SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="smsr",
@@ -169,6 +177,12 @@ SPECS: tuple[ModelSpec, ...] = (
         build=lambda scale: SMSR(scale=scale),
         scales=(2, 3, 4),
         min_side_px=2,
+        paper_count=PaperCount(
+            multi_adds=_printed_multi_adds,
+            formula="convolutions, transposed ones at output size, a fixed share of the bodies skipped, no mean shifts",
+            params_without="ch_mask$",
+            note="The skipped share (49, 39, 33%) is solved from the printed numbers, not published.",
+        ),
         paper=Paper(
             title="Exploring Sparsity in Image Super-Resolution for Efficient Inference",
             authors="Wang, Dong, Wang, et al.",

@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from zoo.paper_count import PaperCount
 from zoo.protocols import Inference, Whole
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class ModelSpec:
     "Checkpoints trained by this code and shipped with it, by scale; `file` is a path below the package folder."
     inference: Inference = Whole()
     "How the paper evaluates images of any size; the default of `esr quality`."
+    paper_count: PaperCount | None = None
+    "How its paper counted parameters and multi-adds; None where that is not known."
     ablation_of: str | None = None
     "Name of the full model when this is an ablation row."
     note: str = ""

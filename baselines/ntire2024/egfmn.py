@@ -6,7 +6,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
+from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_COUNT, NTIRE_2024_REPORT
 from zoo.contract import ModelSpec, Weights
 from zoo.layers.modulation import SAFM, FeatureModulationNetwork
 from zoo.layers.norm import ChannelLayerNorm
@@ -59,6 +59,7 @@ SPECS: tuple[ModelSpec, ...] = (
         build=lambda scale: EGFMN(scale=scale),
         scales=(4,),
         min_side_px=PYRAMID[-1],
+        paper_count=NTIRE_2024_COUNT,
         paper=NTIRE_2024_REPORT,
         licence="MIT",
         weights={

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
+from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_COUNT, NTIRE_2024_REPORT
 from zoo.contract import ModelSpec, Weights
 from zoo.layers.colour import RgbMean
 from zoo.layers.convolution import BSConv, pixel_shuffle_tail
@@ -237,6 +237,7 @@ SPECS: tuple[ModelSpec, ...] = (
         build=lambda scale: HARN(scale=scale),
         scales=(4,),
         min_side_px=15,
+        paper_count=NTIRE_2024_COUNT,
         paper=NTIRE_2024_REPORT,
         licence="MIT",
         weights={

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
+from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_COUNT, NTIRE_2024_REPORT
 from zoo.contract import ModelSpec, Weights
 from zoo.layers.convolution import BSConv, pixel_shuffle_tail, pixelwise
 from zoo.layers.distillation import DistillationNetwork, DistillationSteps
@@ -102,6 +102,7 @@ SPECS: Final = (
         display_name="LKFN (ZHEstar)",
         build=lambda scale: LKFN(scale=scale),
         scales=(4,),
+        paper_count=NTIRE_2024_COUNT,
         paper=NTIRE_2024_REPORT,
         licence="MIT",
         weights={

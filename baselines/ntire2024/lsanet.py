@@ -8,7 +8,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
+from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_COUNT, NTIRE_2024_REPORT
 from zoo.contract import ModelSpec, Weights
 from zoo.layers.attention import ESA, dense3x3, max_pool7
 from zoo.layers.convolution import BSConv, OneStepUpsampler
@@ -82,6 +82,7 @@ SPECS: Final = (
         build=lambda scale: LSANet(scale=scale),
         scales=(4,),
         min_side_px=15,
+        paper_count=NTIRE_2024_COUNT,
         paper=NTIRE_2024_REPORT,
         licence="MIT",
         weights={

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_REPORT
+from baselines.ntire2024.report import CHECKPOINTS_URL, NTIRE_2024_COUNT, NTIRE_2024_REPORT
 from zoo.contract import ModelSpec, Weights
 from zoo.layers.modulation import FeatureModulationNetwork
 
@@ -102,6 +102,7 @@ SPECS: tuple[ModelSpec, ...] = (
         build=lambda scale: SMFAN(scale=scale),
         scales=(4,),
         min_side_px=POOLING,
+        paper_count=NTIRE_2024_COUNT,
         paper=NTIRE_2024_REPORT,
         licence="MIT",
         weights={

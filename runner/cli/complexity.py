@@ -23,6 +23,7 @@ COLUMNS = {
     "activations": "conv activations",
     "conv_calls": "convs",
     "peak_activation_bytes": "peak bytes",
+    "as_printed_multi_adds": "by its paper's rule",
 }
 TREE_COLUMNS = {
     "module": "module",
@@ -64,8 +65,8 @@ def complexity(
 ) -> None:
     """Count parameters, multi-adds, convolution activations and peak activation memory; nothing is computed.
 
-    Multi-adds are every convolution, linear layer and matrix product (attention included). A model that cannot be
-    counted is reported with its error, the others are counted; the exit code is then 1.
+    Multi-adds are every convolution, linear layer and matrix product (attention included). Of several models, one
+    that cannot be counted is reported with its error, the others are counted; the exit code is then 1.
     """
     from runner.counters import resolve
 
@@ -77,7 +78,13 @@ def complexity(
         task = bar.add_task("counting", total=len(specs))
         for spec in specs:
             bar.update(task, description=f"counting {spec.name} x{scale}")
-            rows.append(_row(spec, scale, protocol, depth=depth, ledger=ledger))
+            try:
+                rows.append(_row(spec, scale, protocol, depth=depth, ledger=ledger))
+            except EsrError as error:
+                if len(specs) == 1:
+                    raise
+                talk(f"[bold red]failed:[/] {escape(str(error))}")
+                rows.append(_empty_row(spec, scale, protocol) | {"error": str(error)})
             bar.advance(task)
     columns = COLUMNS | {name: TOOL_HEADERS.get(name, name) for name in protocol.counters if name != "exact"}
     emit(rows if as_json else _flat(rows), as_json=as_json, columns=columns)
@@ -107,7 +114,16 @@ def _runnable(name: str, scale: int) -> ModelSpec:
 def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int, ledger: bool) -> dict[str, Any]:
     from runner.tasks.complexity import differences, measure, modules
 
-    row: dict[str, Any] = {
+    row = _empty_row(spec, scale, protocol) | measure(spec, scale, protocol=protocol)
+    if depth:
+        row["modules"] = modules(spec, scale, protocol=protocol, depth=depth)
+    if ledger:
+        row["ledger"] = differences(spec, scale, protocol=protocol)
+    return row
+
+
+def _empty_row(spec: ModelSpec, scale: int, protocol: CountProtocol) -> dict[str, Any]:
+    return {
         "model": spec.name,
         "scale": scale,
         "lr": str(protocol.lr),
@@ -116,25 +132,21 @@ def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int, le
         "activations": None,
         "counters": {},
         "uncounted_ops": [],
+        "as_printed": None,
         "modules": [],
         "ledger": {},
         "error": None,
     }
-    try:
-        row |= measure(spec, scale, protocol=protocol)
-        if depth:
-            row["modules"] = modules(spec, scale, protocol=protocol, depth=depth)
-        if ledger:
-            row["ledger"] = differences(spec, scale, protocol=protocol)
-    except EsrError as error:
-        talk(f"[bold red]failed:[/] {escape(str(error))}")
-        row["error"] = str(error)
-    return row
 
 
 def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each tool's multi-adds as a field of its own."""
-    return [row | {name: entry["multi_adds"] for name, entry in row["counters"].items()} for row in rows]
+    """Multi-adds of each tool, and by the paper's own rule, as fields of their own."""
+    return [
+        row
+        | {name: entry["multi_adds"] for name, entry in row["counters"].items()}
+        | {"as_printed_multi_adds": (row["as_printed"] or {}).get("multi_adds")}
+        for row in rows
+    ]
 
 
 def _emit_details(rows: list[dict[str, Any]], *, depth: int) -> None:
@@ -169,14 +181,20 @@ def _write(
     from zoo.files import write_text_atomically
 
     frame = pd.DataFrame([{header: row.get(field) for field, header in columns.items()} for row in rows])
+    # Nullable integers: a missing count must not turn its column into floats.
+    frame = frame.convert_dtypes()
     if csv is not None:
         write_text_atomically(csv, frame.to_csv(index=False))
     if markdown is not None:
         write_text_atomically(markdown, _markdown(frame))
     if html is not None:
-        write_text_atomically(html, "<!doctype html>\n<meta charset=utf-8>\n" + frame.to_html(index=False))
+        write_text_atomically(html, "<!doctype html>\n<meta charset=utf-8>\n" + frame.to_html(index=False, na_rep="-"))
 
 
 def _markdown(frame: Any) -> str:
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    lines = [
+        list(frame.columns),
+        ["---"] * len(frame.columns),
+        *frame.astype(object).where(frame.notna(), "-").astype(str).to_numpy().tolist(),
+    ]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

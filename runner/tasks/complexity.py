@@ -7,20 +7,26 @@ from typing import Any, Final
 from runner.counters import TOOLS, count
 from runner.counters.exact import count_exact
 from runner.counters.ledger import ledgers
+from runner.counters.paper import count_as_printed
 from runner.counters.subject import subject_of
 from zoo.contract import ModelSpec
 from zoo.protocols import CountProtocol
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raise it when a counter's rule changes a number; older records become stale."""
 
 
 def measure(spec: ModelSpec, scale: int, *, protocol: CountProtocol) -> dict[str, Any]:
     """The fields of `runner.counters.count` for one network at the protocol's LR size.
 
+    `as_printed` holds the parameters and multi-adds by the rule of the network's own paper, at the paper's LR size
+    whatever the protocol's is; None where no rule is known.
+
     Raises NotRunnable, UnknownScale, BadInput, InputTooSmall, JobFailed.
     """
-    return count(spec, lr_size=protocol.lr, scale=scale, counters=protocol.counters)
+    values = count(spec, lr_size=protocol.lr, scale=scale, counters=protocol.counters)
+    rule = spec.paper_count
+    return values | {"as_printed": count_as_printed(spec, scale, rule) if rule else None}
 
 
 def modules(spec: ModelSpec, scale: int, *, protocol: CountProtocol, depth: int) -> list[dict[str, Any]]:
