@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -208,11 +209,30 @@ def test_a_hanging_network_is_stopped_and_its_process_is_gone(store: Store, user
     assert isinstance(record.outcome, Failed)
     assert record.outcome.kind == "TimedOut"
     assert "Hanging x4 latency gave no result within 0.5 s" in record.outcome.message
-    assert not [c for c in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(c.cmdline())]
+    assert not _workers()
+
+
+def _workers() -> list[psutil.Process]:
+    """Living fresh processes of this one; the server they are forked from and multiprocessing's tracker are none."""
+    own = psutil.Process()
+    standing = {
+        c
+        for c in own.children()
+        if {"forkserver", "resource_tracker"} & set(" ".join(c.cmdline()).replace(".", " ").split())
+    }
+    return [c for c in own.children(recursive=True) if c not in standing]
+
+
+def _parent_pid() -> int:
+    """Process that asked for this one; os.getppid() is the server it was forked from."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    assert parent.pid is not None
+    return parent.pid
 
 
 def _interrupt_parent() -> None:
-    os.kill(os.getppid(), signal.SIGINT)
+    os.kill(_parent_pid(), signal.SIGINT)
     signal.pause()
 
 
@@ -221,7 +241,7 @@ def test_ctrl_c_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         in_fresh_process(_interrupt_parent, timeout_s=60, what="it")
-    assert not [c for c in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(c.cmdline())]
+    assert not _workers()
 
 
 _PARENT = """
@@ -236,7 +256,7 @@ if __name__ == "__main__":
 
 def _tell_and_hang(file: str) -> None:
     write_text_atomically(Path(file), str(os.getpid()))
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(_parent_pid(), signal.SIGKILL)
     signal.pause()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -43,22 +43,35 @@ def progress() -> Progress:
     )
 
 
-def emit(rows: Sequence[Row], *, as_json: bool, columns: Mapping[str, str], title: str | None = None) -> None:
+def emit(
+    rows: Sequence[Row],
+    *,
+    as_json: bool,
+    columns: Mapping[str, str],
+    title: str | None = None,
+    right: Collection[str] = (),
+) -> None:
     """Print rows: all their fields as one JSON array, or the `columns` (field -> header) as a table.
 
-    A float that JSON has no word for (inf for identical images, NaN) is written as null.
+    Numbers are aligned to the right, and so are the fields of `right`, which hold numbers as text. A float that JSON
+    has no word for (inf for identical images, NaN) is written as null.
     """
     if as_json:
-        sys.stdout.write(json.dumps([_jsonable(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(rows))
         return
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for field, header in columns.items():
-        numeric = any(isinstance(row.get(field), (int, float)) for row in rows)
+        numeric = field in right or any(isinstance(row.get(field), (int, float)) for row in rows)
         table.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(field), DECIMALS.get(field)) for field in columns))
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False).print(table)
+
+
+def json_text(rows: Sequence[Row]) -> str:
+    """Rows as the JSON array that `emit` prints, for a command that keeps it in a file too."""
+    return json.dumps([_jsonable(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
 
 
 def _cell(value: Any, decimals: int | None) -> str:
