@@ -1,4 +1,4 @@
-"""Shared material for all tests, and the rule that none of them may skip while it is there."""
+"""Shared material for all tests, and the rule that none of them may skip where what it needs is there."""
 
 from __future__ import annotations
 
@@ -14,25 +14,33 @@ from zoo.contract import ModelSpec, ReportedOnly
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
+# Beside another worker each test has one core; two thread pools on two cores wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 for variable, folder in (("ESR_WEIGHTS_DIR", "weights"), ("ESR_DATA_DIR", "datasets")):
     if variable not in os.environ and (shared.SHARED / folder).is_dir():
         os.environ[variable] = str(shared.SHARED / folder)
 
-_skipped_for_lack_of_material: list[str] = []
+_wrongly_skipped: list[str] = []
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and shared.SKIP_PREFIX in str(report.longrepr):
-        _skipped_for_lack_of_material.append(report.nodeid)
+    if not report.skipped:
+        return
+    lacks_material = shared.SKIP_PREFIX in str(report.longrepr) and shared.present()
+    lacks_browser = "browser" in report.keywords and "ESR_REQUIRE_BROWSER" in os.environ
+    if lacks_material or lacks_browser:
+        _wrongly_skipped.append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if shared.present() and _skipped_for_lack_of_material:
+    if _wrongly_skipped:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            names = ", ".join(_skipped_for_lack_of_material[:5])
-            reporter.write_line(f"FAILED: skipped although {shared.SHARED} exists: {names}", red=True)
+            names = ", ".join(_wrongly_skipped[:5])
+            reporter.write_line(f"FAILED: skipped although what they need should be here: {names}", red=True)
 
 
 @pytest.fixture

@@ -169,6 +169,20 @@ def test_a_file_without_tensors_is_refused(tmp_path: Path, store: WeightsStore) 
         create_model(spec, 2, weights=path, store=store)
 
 
+def test_bundled_weights_are_found_from_any_folder_and_checked(
+    tmp_path: Path, store: WeightsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = _spec(tmp_path, _state(0.125))
+    spec = replace(spec, weights={}, bundled=spec.weights)
+    monkeypatch.setattr("zoo.weights.SUITE", tmp_path)
+    monkeypatch.chdir(store.folders[0].parent)
+    network = create_model(spec, 2, weights="bundled", store=store)
+    assert float(network.state_dict()["conv.weight"].mean()) == 0.125
+    (tmp_path / "tiny" / "tiny.pth").write_bytes(b"changed")
+    with pytest.raises(WeightsError, match=r"tiny\.pth of the suite is missing or altered"):
+        create_model(spec, 2, weights="bundled", store=store)
+
+
 def test_add_refuses_a_file_the_zoo_does_not_declare(tmp_path: Path, store: WeightsStore) -> None:
     path = tmp_path / "unknown.pth"
     torch.save(_state(), path)

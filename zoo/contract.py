@@ -135,7 +135,7 @@ class ModelSpec:
     learned: bool = True
     "False for a fixed function such as bicubic interpolation: there are no weights to load."
     bundled: Mapping[int, Weights] = field(default_factory=lambda: MappingProxyType({}))
-    "Checkpoints trained by this code and shipped with it, by scale; `file` is a path below the package folder."
+    "Checkpoints trained by this code and shipped with it, by scale; `file` is a path below the clone."
     inference: Inference = Whole()
     "How the paper evaluates images of any size; the default of `esr quality`."
     paper_count: PaperCount | None = None

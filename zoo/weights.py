@@ -24,6 +24,8 @@ from zoo.contract import ModelSpec, Weights, WeightsError, WeightsMissing
 from zoo.files import atomic_target, sha256_of
 
 ENVIRONMENT_VARIABLE = "ESR_WEIGHTS_DIR"
+SUITE = Path(__file__).resolve().parent.parent
+"""Folder that holds the five packages; `file` of a bundled checkpoint is a path below it."""
 USER_ENTRIES = ("params_ema", "params", "state_dict")
 """Wrappers recognised, in this order, in a file that no spec declares."""
 
@@ -106,7 +108,13 @@ class WeightsStore:
                 raise WeightsMissing(
                     f"No checkpoint of {spec.name} x{scale} ships with the suite. Pass --weights FILE."
                 )
-            return declared, LoadedWeights(Path(declared.file), declared.sha256, declared.origin.value)
+            path = SUITE / declared.file
+            if not path.is_file() or sha256_of(path) != declared.sha256:
+                raise WeightsError(
+                    f"{declared.file} of the suite is missing or altered (expected sha256 {declared.sha256}). "
+                    f"Install the suite again."
+                )
+            return declared, LoadedWeights(path, declared.sha256, declared.origin.value)
         path = Path(weights)
         if not path.is_file():
             raise WeightsMissing(f"{path} does not exist. Pass an existing .pth or .safetensors file, or `official`.")
