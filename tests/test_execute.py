@@ -236,11 +236,16 @@ def _interrupt_parent() -> None:
     signal.pause()
 
 
-def test_ctrl_c_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_child() -> None:
     from runner.isolation import in_fresh_process
 
-    with pytest.raises(KeyboardInterrupt):
-        in_fresh_process(_interrupt_parent, timeout_s=60, what="it")
+    # A pytest-xdist worker ignores the signal; a terminal's program does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            in_fresh_process(_interrupt_parent, timeout_s=60, what="it")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not _workers()
 
 
