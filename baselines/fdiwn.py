@@ -243,9 +243,7 @@ COUNTING_NOTE = (
 
 SA_SCALARS: Final = r"\.[cs](weight|bias)$"
 """Bare parameters of the shuffle attention layers, which the printed parameters leave out."""
-PAPER_COUNT_NOTE: Final = (
-    "Every weight-normalised convolution is missing: the true count is about 2.4 times the printed one."
-)
+PAPER_COUNT_NOTE: Final = "Every weight-normalised convolution is missing."
 
 SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(

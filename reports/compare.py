@@ -1,28 +1,35 @@
 """The one place where a paper's number and runs of ours meet: a verdict per printed number.
 
 *Reproduced*: our number under the suite's default rule rounds to the printed digits. *Explained*: another recorded
-rule (a counting tool's, an LR recipe, cutting a count instead of rounding it) gives exactly the printed digits.
-*Contradicted*: the number was taken under the table's own conditions and differs. *Not measured*: nothing at hand can
-decide, with what it would take.
+rule (that of the network's own paper, a counting tool's, an LR recipe, cutting a count instead of rounding it) gives
+exactly the printed digits. *Contradicted*: the number was taken under the table's own conditions and differs; for a
+count the difference that no rule explains is stated. *Not measured*: nothing can decide yet, with what it would take.
+
+The rule of the network's own paper, where a record holds it, is tried before the tools and decides alone: it is how the
+number was made. It is compared to the decimals that the paper itself prints, because a later table may add a zero.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from enum import Enum
 from typing import Any, Final
 
 from reports.claims import PaperTable, printed
-from reports.evidence import COMPLEXITY, QUALITY, Evidence, counted_at, quality_protocol
+from reports.evidence import COMPLEXITY, QUALITY, Evidence, PaperRule, counted_at, quality_protocol
 from reports.remedy import remedy
 from zoo.contract import BadInput, ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Reported
 from zoo.quantities import METRICS, MULTI_ADDS, PARAMS, PSNR_Y, SSIM_Y
 
 OFFICIAL: Final = "official"
+EXACT: Final = "exact"
+PAPERS_RULE: Final = "the paper's own rule"
+FAR_OFF: Final = 1.5
+"""A printed count that differs from the exact one by more than this factor is pointed out, explained or not."""
 
 
 class VerdictKind(Enum):
@@ -45,6 +52,10 @@ class Verdict:
     "Our value in the metric's stored unit, where there is one."
     runs: tuple[Measured, ...] = ()
     "The runs that decided."
+    exact_over_printed: float | None = None
+    "Of a count: the exact count at the table's size, as a multiple of the printed number."
+    caution: str = ""
+    "Part of the cause: how far the printed count is off the exact one, where that is more than `FAR_OFF`."
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,16 @@ class _Reading:
     """One of our values, the rule it was taken under, and its run."""
 
     rule: str
+    words: str
+    "The rule as a sentence names it."
     value: float
     run: Measured
+    decimals: int | None = None
+    "Decimals that the rule's paper prints, where they are fewer than the table's."
+    note: str = ""
+
+    def gives(self, claim: Reported, rounding: str = ROUND_HALF_UP) -> bool:
+        return equals_printed(claim, self.value, rounding, decimals=self.decimals)
 
 
 def compare(claim: Reported, evidence: Evidence, *, table: PaperTable, spec: ModelSpec | None) -> Verdict:
@@ -67,12 +86,15 @@ def compare(claim: Reported, evidence: Evidence, *, table: PaperTable, spec: Mod
     return _not_measured(claim, table=table, spec=spec)
 
 
-def equals_printed(claim: Reported, value: float, rounding: str = ROUND_HALF_UP) -> bool:
-    """Whether `value` (stored unit) rounds, half up unless told, to the printed digits."""
-    if not math.isfinite(value):
+def equals_printed(
+    claim: Reported, value: float, rounding: str = ROUND_HALF_UP, *, decimals: int | None = None
+) -> bool:
+    """Whether `value` (stored unit) rounds, half up unless told, to the printed digits, or to fewer `decimals`."""
+    if claim.value is None or not math.isfinite(value):
         return False
-    shown = Decimal(repr(value)) / Decimal(METRICS[claim.metric].display_scale)
-    return str(shown.quantize(Decimal(1).scaleb(-claim.decimals), rounding=rounding)) == printed(claim)
+    scale = Decimal(METRICS[claim.metric].display_scale)
+    kept = claim.decimals if decimals is None else min(decimals, claim.decimals)
+    return (Decimal(repr(value)) / scale).quantize(Decimal(1).scaleb(-kept), rounding=rounding) == claim.value / scale
 
 
 def shown(claim: Reported, value: float) -> str:
@@ -93,25 +115,52 @@ def _judge_count(claim: Reported, evidence: Evidence, *, table: PaperTable, spec
         ),
     )
     readings = [reading for run in runs for reading in _counts(run, claim.metric)]
+    deciding = table.deciding_counters(claim.model)
+    if rule := evidence.paper_rule(claim.model, claim.scale, lr=lr):
+        readings.append(_by_papers_rule(claim, rule))
+        deciding = (PAPERS_RULE,)
     if not readings:
         return _not_measured(claim, table=table, spec=spec, tried=runs)
-    return _from_readings(
-        claim,
-        readings,
-        default="exact",
-        deciding=table.deciding_counters(claim.model),
-        table=table,
-        spec=spec,
-        noun="{}'s counting rule",
-    )
+    verdict = _from_readings(claim, readings, default=EXACT, deciding=deciding, table=table, spec=spec)
+    return _beside_exact(claim, verdict, next((r for r in readings if r.rule == EXACT), None))
 
 
 def _counts(run: Measured, metric: str) -> Iterator[_Reading]:
     if (own := _number(run.values.get(metric))) is not None:
-        yield _Reading("exact", own, run)
+        yield _Reading(EXACT, "the exact count", own, run)
     for tool, counted in run.values.get("counters", {}).items():
-        if tool != "exact" and (value := _number(counted.get(metric))) is not None:
-            yield _Reading(tool, value, run)
+        if tool != EXACT and (value := _number(counted.get(metric))) is not None:
+            yield _Reading(tool, f"{tool}'s counting rule", value, run)
+
+
+def _by_papers_rule(claim: Reported, rule: PaperRule) -> _Reading:
+    if claim.metric == PARAMS.name:
+        return _Reading(PAPERS_RULE, f"{PAPERS_RULE} ({rule.params_rule})", rule.params, rule.run)
+    coarser = "" if rule.digits >= claim.decimals else ", in whole G" if not rule.digits else f", .{rule.digits} G"
+    words = f"{PAPERS_RULE} ({rule.rule}; LR {rule.lr}{coarser})"
+    return _Reading(PAPERS_RULE, words, rule.multi_adds, rule.run, decimals=rule.digits, note=rule.note)
+
+
+def _beside_exact(claim: Reported, verdict: Verdict, exact: _Reading | None) -> Verdict:
+    """The verdict with the exact count as a multiple of the printed one, in words where they are far apart."""
+    if exact is None or not claim.value:
+        return verdict
+    ratio = exact.value / float(claim.value)
+    caution = _caution(claim, exact) if max(ratio, 1 / ratio if ratio else math.inf) > FAR_OFF else ""
+    cause = f"{verdict.cause}; {caution}" if caution else verdict.cause
+    return replace(verdict, cause=cause, exact_over_printed=ratio, caution=caution)
+
+
+def _caution(claim: Reported, exact: _Reading) -> str:
+    """How far apart a printed count and the exact one are; of multi-adds the convolutions alone, where known."""
+    value, what = exact.value, "the exact count"
+    convolutions = _number(exact.run.values.get("by_kind", {}).get("convolution"))
+    # Every paper's multi-adds mean its convolutions at least, so those alone are the fairer measure of a gap.
+    if claim.metric == MULTI_ADDS.name and convolutions and convolutions > FAR_OFF * float(claim.value or 0):
+        value, what = convolutions, "the true count of convolutions"
+    factor = value / float(claim.value or math.nan)
+    side = f"{factor:.1f}x below" if factor > 1 else f"{1 / factor:.1f}x above" if factor else "not 0 as is"
+    return f"the printed number is about {side} {what}"
 
 
 def _judge_quality(claim: Reported, evidence: Evidence, *, table: PaperTable, spec: ModelSpec | None) -> Verdict:
@@ -119,16 +168,14 @@ def _judge_quality(claim: Reported, evidence: Evidence, *, table: PaperTable, sp
         claim.model, claim.scale, QUALITY, where=lambda r: not r.stale and r.key.dataset == claim.dataset
     )
     readings = [
-        _Reading(run.key.protocol, value, run)
+        _Reading(run.key.protocol, f"protocol {run.key.protocol}", value, run)
         for run in on_data
         if run.provenance.weights_origin == OFFICIAL and (value := _number(run.values.get(claim.metric))) is not None
     ]
     default = quality_protocol(spec, claim.scale)
     if not readings:
         return _not_measured(claim, table=table, spec=spec, tried=on_data)
-    return _from_readings(
-        claim, readings, default=default, deciding=(default,), table=table, spec=spec, noun="protocol {}"
-    )
+    return _from_readings(claim, readings, default=default, deciding=(default,), table=table, spec=spec)
 
 
 def _from_readings(
@@ -139,27 +186,32 @@ def _from_readings(
     deciding: tuple[str, ...],
     table: PaperTable,
     spec: ModelSpec | None,
-    noun: str,
 ) -> Verdict:
     """Default rule first, then any other; only `deciding` rules, when all are known, can contradict."""
     by_rule: dict[str, _Reading] = {}
     for reading in readings:
         by_rule.setdefault(reading.rule, reading)
     ours = by_rule.get(default)
-    if ours is not None and equals_printed(claim, ours.value):
+    if ours is not None and ours.gives(claim):
         return _verdict(VerdictKind.REPRODUCED, f"we get {shown(claim, ours.value)}", ours)
     own = f"; the default rule gives {shown(claim, ours.value)}" if ours else ""
     # A deciding rule explains better than one that happens to give the same digits.
-    for rule in (*deciding, *by_rule):
-        if (by := by_rule.get(rule)) is not None and equals_printed(claim, by.value):
-            cause = f"{noun.format(rule)} gives {shown(claim, by.value)}{own}"
-            return _verdict(VerdictKind.EXPLAINED, cause, ours or by, by)
+    ordered = [by_rule[rule] for rule in dict.fromkeys((*deciding, *by_rule)) if rule in by_rule]
+    for by in ordered:
+        if by.gives(claim):
+            note = f". {by.note.rstrip('.')}" if by.note else ""
+            return _verdict(
+                VerdictKind.EXPLAINED, f"{by.words} gives {shown(claim, by.value)}{own}{note}", ours or by, by
+            )
     listed = ", ".join(f"{r.rule} {shown(claim, r.value)}" for r in by_rule.values())
-    cut = next((r for r in by_rule.values() if _is_count(claim) and equals_printed(claim, r.value, ROUND_DOWN)), None)
+    cut = next((r for r in ordered if _is_count(claim) and r.gives(claim, ROUND_DOWN)), None)
     if cut is not None:
-        return _verdict(VerdictKind.EXPLAINED, f"cut off instead of rounded: {listed}", ours or cut, cut)
+        cause = f"{cut.words}, cut off instead of rounded: {listed}"
+        return _verdict(VerdictKind.EXPLAINED, cause, ours or cut, cut)
     if not (unasked := [rule for rule in deciding if rule not in by_rule]):
         cause = f"printed {printed(claim)}, we get: {listed}"
+        if _is_count(claim):
+            cause = f"{cause}; {_unexplained(claim, by_rule[deciding[0]])}"
         return _verdict(VerdictKind.CONTRADICTED, cause, ours or by_rule[deciding[0]], *by_rule.values())
     lr = table.counted_lr(claim.scale)
     needs = remedy(spec, scale=claim.scale, metric=claim.metric, dataset=claim.dataset, lr=lr)
@@ -168,6 +220,15 @@ def _from_readings(
         cause=f"{listed}, but not yet by {', '.join(unasked)}: {needs.text(claim.model)}",
         runs=tuple({r.run.key.digest(): r.run for r in by_rule.values()}.values()),
     )
+
+
+def _unexplained(claim: Reported, reading: _Reading) -> str:
+    """What the best founded rule leaves open, in the table's unit and as a share of the printed number."""
+    assert claim.value is not None
+    difference = reading.value - float(claim.value)
+    share = f", {100 * difference / float(claim.value):+.2f}%" if claim.value else ""
+    sign = "+" if difference > 0 else ""
+    return f"unexplained, {reading.words} minus printed: {sign}{shown(claim, difference)}{share}"
 
 
 def _is_count(claim: Reported) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 from zoo.contract import ModelSpec
@@ -16,6 +18,27 @@ LATENCY: Final = "latency"
 
 _ORIGINS: Final = ("official", "third-party", "bundled", "file", "random")
 _OUTCOMES: Final = (Ok, Failed, NotApplicable)
+
+_SAME_AREA: Final = 0.01
+"""How far apart the areas of two LR sizes of one HR size may be: 426, 427 and 426.67 columns at x3 are one image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRule:
+    """A network counted by the rule of its own paper, as a complexity record holds it."""
+
+    multi_adds: int
+    params: int
+    rule: str
+    "The multi-add rule in words."
+    params_rule: str
+    "The parameter rule in words."
+    lr: Size
+    "The paper's LR size, whatever size the record was taken at."
+    digits: int
+    "Decimals of G that the paper itself prints."
+    note: str
+    run: Measured
 
 
 class Evidence:
@@ -37,6 +60,11 @@ class Evidence:
         """The runs of one task that fit, best first."""
         return tuple(record for record in self.runs(model, scale, task) if where(record))
 
+    def paper_rule(self, model: str, scale: int, *, lr: Size) -> PaperRule | None:
+        """The count by the network's own paper, where a current record has one for images of this LR size."""
+        found = (_paper_rule(run) for run in self.runs(model, scale, COMPLEXITY) if not run.stale)
+        return next((rule for rule in found if rule is not None and _same_area(rule.lr, lr)), None)
+
     def all(self, scale: int, task: str) -> tuple[Measured, ...]:
         """All runs of a task at a scale, of every model."""
         return tuple(r for (_, s, t), found in self._groups.items() if (s, t) == (scale, task) for r in found)
@@ -54,6 +82,26 @@ def _rank(record: Measured) -> tuple[bool, int, int]:
         _OUTCOMES.index(type(record.outcome)),
         _ORIGINS.index(origin) if origin in _ORIGINS else len(_ORIGINS),
     )
+
+
+def _paper_rule(run: Measured) -> PaperRule | None:
+    found = run.values.get("as_printed") if isinstance(run.outcome, Ok) else None
+    if not isinstance(found, Mapping):
+        return None
+    return PaperRule(
+        multi_adds=found["multi_adds"],
+        params=found["params"],
+        rule=found["rule"],
+        params_rule=found["params_rule"],
+        lr=Size.parse(found["lr"]),
+        digits=found["digits"],
+        note=found["note"],
+        run=run,
+    )
+
+
+def _same_area(one: Size, other: Size) -> bool:
+    return abs(prod(one) / prod(other) - 1) <= _SAME_AREA
 
 
 def counted_at(record: Measured, lr: Size) -> bool:

@@ -63,12 +63,36 @@ def counted(
     multi_adds: int,
     counters: Mapping[str, Mapping[str, int]] | None = None,
     scale: int = 4,
+    as_printed: Mapping[str, Any] | None = None,
+    by_kind: Mapping[str, int] | None = None,
     **rest: Any,
 ) -> Measured:
     """A complexity record at a 720p HR."""
-    values = {"params": params, "multi_adds": multi_adds, "activations": 10 * params, "counters": dict(counters or {})}
+    values = {
+        "params": params,
+        "multi_adds": multi_adds,
+        "activations": 10 * params,
+        "counters": dict(counters or {}),
+        "by_kind": dict(by_kind or {}),
+        "as_printed": as_printed,
+    }
     protocol = f"lr{lr_size(HR_720P, scale)}-exact+thop"
     return record(model, "complexity", Ok(values=values), protocol=protocol, scale=scale, **rest)
+
+
+def by_papers_rule(
+    multi_adds: int, *, params: int = 1, lr: str = "180x320", digits: int = 1, note: str = ""
+) -> dict[str, Any]:
+    """The field `as_printed` of a complexity record."""
+    return {
+        "multi_adds": multi_adds,
+        "params": params,
+        "rule": "convolutions only",
+        "params_rule": "trainable ones",
+        "lr": lr,
+        "digits": digits,
+        "note": note,
+    }
 
 
 def evaluated(

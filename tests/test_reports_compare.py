@@ -10,7 +10,7 @@ import pytest
 from reports.claims import load_papers
 from reports.compare import Verdict, VerdictKind, compare, equals_printed
 from reports.evidence import Evidence
-from tests.made_records import SHA256, counted, evaluated, failed, not_here, record, spec
+from tests.made_records import SHA256, by_papers_rule, counted, evaluated, failed, not_here, record, spec
 from zoo.contract import BadInput, ModelSpec, Weights
 from zoo.facts import Measured, Ok, Reported
 from zoo.protocols import EvalProtocol, LrRecipe, PadSymmetric
@@ -128,6 +128,88 @@ def test_a_count_that_was_cut_instead_of_rounded_is_explained() -> None:
     claim = _claim("params", model="fdiwn_m")
     verdict = _judge(claim, counted("fdiwn_m", params=454_648, multi_adds=1), model=spec("fdiwn_m"))
     assert (verdict.kind, "cut off" in verdict.cause) == (VerdictKind.EXPLAINED, True)
+
+
+def test_the_papers_own_rule_explains_before_any_tool_and_is_named_with_its_size() -> None:
+    tools = {"thop": {"params": 1, "multi_adds": 16_100_000_000}}
+    rule = by_papers_rule(16_128_179_326, lr="180x320", note="No tool is named.")
+    run = counted("agdn", params=1, multi_adds=16_642_000_000, counters=tools, as_printed=rule)
+    verdict = _judge(_claim("multi_adds"), run)
+    assert (verdict.kind, verdict.ours) == (VerdictKind.EXPLAINED, 16_642_000_000)
+    assert verdict.cause == (
+        "the paper's own rule (convolutions only; LR 180x320) gives 16.128 G; the default rule gives 16.642 G. "
+        "No tool is named"
+    )
+
+
+def test_params_by_the_papers_own_rule_are_explained() -> None:
+    run = counted("agdn", params=294_174, multi_adds=1, as_printed=by_papers_rule(1, params=292_683))
+    verdict = _judge(_claim("params"), run)
+    assert (verdict.kind, "(trainable ones) gives 292.68 K" in verdict.cause) == (VerdictKind.EXPLAINED, True)
+
+
+def test_an_exact_count_needs_no_rule() -> None:
+    run = counted("agdn", params=1, multi_adds=16_128_179_326, as_printed=by_papers_rule(17_000_000_000))
+    assert _judge(_claim("multi_adds"), run).kind is VerdictKind.REPRODUCED
+
+
+@pytest.mark.parametrize(("digits", "kind"), [(0, VerdictKind.EXPLAINED), (1, VerdictKind.CONTRADICTED)])
+def test_a_count_is_compared_to_the_digits_that_its_paper_prints(digits: int, kind: VerdictKind) -> None:
+    """SAFMN prints 14G, which the AGDN paper prints as 14.0G."""
+    claim = _claim("multi_adds", model="safmn")
+    rule = by_papers_rule(13_555_000_000, digits=digits)
+    run = counted("safmn", params=1, multi_adds=13_542_000_000, as_printed=rule)
+    verdict = _judge(claim, run, model=spec("safmn"))
+    assert (verdict.kind, "in whole G" in verdict.cause) == (kind, digits == 0)
+
+
+def test_what_the_papers_own_rule_does_not_give_is_an_unexplained_difference_in_numbers() -> None:
+    run = counted("agdn", params=1, multi_adds=17_000_000_000, as_printed=by_papers_rule(15_900_000_000))
+    verdict = _judge(_claim("multi_adds"), run)
+    assert verdict.kind is VerdictKind.CONTRADICTED
+    assert verdict.cause == (
+        "printed 16.1, we get: exact 17.000 G, the paper's own rule 15.900 G; unexplained, the paper's own rule "
+        "(convolutions only; LR 180x320) minus printed: -0.200 G, -1.24%"
+    )
+
+
+def test_a_rule_for_images_of_another_size_says_nothing() -> None:
+    run = counted("agdn", params=1, multi_adds=17 * 10**9, as_printed=by_papers_rule(16_100_000_000, lr="256x256"))
+    assert _judge(_claim("multi_adds"), run).kind is VerdictKind.NOT_MEASURED
+    table6 = _claim("multi_adds", table="table6", model="agdn_s")
+    at_256 = counted("agdn_s", params=1, multi_adds=1, as_printed=by_papers_rule(4_390_000_000, lr="256x256", digits=2))
+    assert _judge(table6, at_256, model=spec("agdn_s")).kind is VerdictKind.EXPLAINED
+
+
+def test_a_stale_record_s_rule_does_not_count() -> None:
+    run = counted("agdn", params=1, multi_adds=1, as_printed=by_papers_rule(16_100_000_000), stale=True)
+    assert _judge(_claim("multi_adds"), run).kind is VerdictKind.NOT_MEASURED
+
+
+@pytest.mark.parametrize("x", [2, 3, 10])
+def test_a_printed_count_far_off_the_exact_one_says_how_far_from_the_records_own_numbers(x: int) -> None:
+    kinds = {"convolution": x * 16_100_000_000}
+    rule = by_papers_rule(16_100_000_000)
+    run = counted("agdn", params=1, multi_adds=20 * 16_100_000_000, by_kind=kinds, as_printed=rule)
+    verdict = _judge(_claim("multi_adds"), run)
+    assert verdict.caution == f"the printed number is about {x}.0x below the true count of convolutions"
+    assert verdict.cause.endswith(verdict.caution)
+    assert verdict.exact_over_printed == 20
+
+
+@pytest.mark.parametrize(
+    ("exact", "caution"),
+    [
+        (1.49, ""),
+        (1.51, "the printed number is about 1.5x below the exact count"),
+        (0.67, ""),
+        (0.5, "the printed number is about 2.0x above the exact count"),
+    ],
+)
+def test_only_a_factor_above_one_and_a_half_is_pointed_out(exact: float, caution: str) -> None:
+    rule = by_papers_rule(16_100_000_000)
+    run = counted("agdn", params=1, multi_adds=round(exact * 16_100_000_000), as_printed=rule)
+    assert _judge(_claim("multi_adds"), run).caution == caution
 
 
 def test_a_psnr_may_not_be_explained_by_cutting() -> None:
