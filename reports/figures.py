@@ -22,7 +22,7 @@ PAPER: Final = "#ffffff"
 THEME: Final = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", ACCENT: "var(--accent)"}
 """Colours of the figures and the page's own names for them, so that an embedded figure follows light and dark."""
 
-_STYLE: Final[Any] = {
+STYLE: Final[Any] = {
     "svg.hashsalt": "esr",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -140,7 +140,7 @@ def draw(figure: Figure) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         canvas = Canvas(figsize=(7.2, 5.0), layout="constrained")
         FigureCanvasSVG(canvas)
         canvas.patch.set_alpha(0.0)

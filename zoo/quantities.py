@@ -16,6 +16,23 @@ class Direction(Enum):
     NEUTRAL = "not ranked"
 
 
+class Product(Enum):
+    """The kind of layer that multi-adds are spent in, in the order of tables and figures."""
+
+    DENSE = "dense convolution"
+    "All input channels, a window of more than one pixel."
+    POINTWISE = "1×1 convolution"
+    GROUPED = "grouped convolution"
+    "Depthwise ones too, of any window."
+    TRANSPOSED = "transposed convolution"
+    OTHER_CONVOLUTION = "other convolution"
+    "Of an operation registered by the user."
+    LINEAR = "linear layer"
+    "Matrix products with a parameter."
+    MATMUL = "product of activations"
+    "Attention, Gram matrices: neither factor is a parameter."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """One quantity as records, tables and figures name it."""
