@@ -59,14 +59,18 @@ def emit(
     if as_json:
         sys.stdout.write(json_text(rows))
         return
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for field, header in columns.items():
         numeric = field in right or any(isinstance(row.get(field), (int, float)) for row in rows)
         table.add_column(header, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(field), DECIMALS.get(field)) for field in columns))
     width = None if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=width, highlight=False)
+    if title:
+        # Not the table's own title, which wraps at the table's width.
+        console.print(f"\n[bold]{escape(title)}[/]")
+    console.print(table)
 
 
 def json_text(rows: Sequence[Row]) -> str:
