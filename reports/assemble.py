@@ -12,6 +12,7 @@ from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
 from reports.tables import CellKind, Table, results_table
+from reports.three_ways import ThreeWaysTable, three_ways_tables
 from zoo.contract import ModelSpec, ReportedOnly
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Reported
 from zoo.quantities import PSNR_Y
@@ -39,6 +40,8 @@ class Report:
     suite: str
     "Version and commit of the suite."
     tables: tuple[Table, ...]
+    three_ways: tuple[ThreeWaysTable, ...]
+    "Multi-adds as printed, by each paper's own rule and by one rule for all."
     figures: tuple[Figure, ...]
     judgements: tuple[Judgement, ...]
     runs: tuple[Measured, ...]
@@ -95,6 +98,9 @@ def assemble(
         created_utc=created_utc,
         suite=suite,
         tables=tables,
+        three_ways=three_ways_tables(
+            specs=specs, evidence=evidence, papers=claims.values(), verdicts=verdicts, scales=SCALES
+        ),
         figures=figures,
         judgements=judgements,
         runs=tuple(records),

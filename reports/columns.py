@@ -95,6 +95,11 @@ def _cost(scale: int) -> Iterable[Column]:
         yield Column(metric=metric, group="Cost", rule=rule, about=about)
 
 
+def multi_adds_column(scale: int) -> Column:
+    """The column of exact multi-adds at a 720p HR."""
+    return next(column for column in _cost(scale) if column.metric is MULTI_ADDS)
+
+
 def _latency(evidence: Evidence, scale: int) -> Iterable[Column]:
     newest: dict[tuple[str, str | None], Measured] = {}
     for record in evidence.all(scale, LATENCY):

@@ -28,6 +28,7 @@ RUNS_SHOWN: Final = 20_000
 
 _KINDS: Final = {kind: index for index, kind in enumerate(CellKind)}
 _OUTCOMES: Final = {Ok: "finished", Failed: "failed", NotApplicable: "not applicable"}
+_MARKS: Final = {"REPRODUCED": "✓", "EXPLAINED": "≈", "CONTRADICTED": "✗", "NOT_MEASURED": ""}
 _HEADLINE_VALUES: Final = ("psnr_y_db", "multi_adds", "median_ms")
 
 
@@ -70,7 +71,9 @@ def page(report: Report, figures: Mapping[str, str]) -> str:
         outcomes=outcome_counts(report.runs),
         networks=_network_counts(report.tables),
         tally=_tally(report),
+        cautions=[(t, row) for t in report.three_ways for row in t.rows if row.caution],
         kinds=list(VerdictKind),
+        marks=_MARKS,
         runs_shown=min(len(report.runs), RUNS_SHOWN),
     )
 

@@ -100,8 +100,8 @@ def results_table(
         slots = tuple(
             Slot(
                 measured=measured_cell(spec, column, evidence, scale),
-                printed=_printed_cell(claims.get((spec.name, column.metric.name, column.dataset)), verdicts)
-                if column.rule.compares
+                printed=printed_cell(*found, verdicts)
+                if column.rule.compares and (found := claims.get((spec.name, column.metric.name, column.dataset)))
                 else None,
             )
             for column in columns
@@ -137,10 +137,8 @@ def _claims_by_place(papers: Iterable[Paper], scale: int) -> _Claims:
     return found
 
 
-def _printed_cell(found: tuple[Paper, Reported] | None, verdicts: Judged) -> Cell | None:
-    if found is None:
-        return None
-    paper, claim = found
+def printed_cell(paper: Paper, claim: Reported, verdicts: Judged) -> Cell:
+    """A paper's number with its citation and verdict."""
     return Cell(
         kind=CellKind.REPORTED,
         text=printed(claim),

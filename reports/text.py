@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from reports.columns import Column
 from reports.tables import Cell, CellKind, Row, Slot, Table
+from reports.three_ways import ThreeWays, ThreeWaysTable
 
 _FIXED = ("model", "name", "scale", "venue", "ablation")
 
@@ -71,6 +72,59 @@ def _markdown(table: Table) -> Iterator[str]:
     for row in table.rows:
         yield _line([_escape(_name(row)), *(_entry(row.slots[i]) for i in used)])
     yield ""
+
+
+_THREE_WAYS = (
+    *("paper", "table", "model", "name", "scale", "printed", "verdict", "by_papers_rule", "papers_rule"),
+    *("papers_rule_lr", "exact", "exact_status", "exact_lr", "exact_over_printed", "cause"),
+)
+
+
+def three_ways_csv(tables: Iterable[ThreeWaysTable]) -> str:
+    """One line per printed number of multi-adds; counts in full, an empty field is no number."""
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(_THREE_WAYS)
+    for table in tables:
+        for row in table.rows:
+            verdict = row.printed.verdict
+            writer.writerow(
+                (
+                    *(table.paper.key, table.table.key, row.model, row.display_name, table.scale),
+                    *(_plain(row.printed), verdict.kind.value if verdict else "", _plain(row.by_paper)),
+                    *((row.rule.rule, row.rule.lr) if row.rule else ("", "")),
+                    *(_plain(row.exact), "stale" if row.exact.stale else row.exact.kind.value, table.lr),
+                    *(row.exact_over_printed or "", verdict.cause if verdict else ""),
+                )
+            )
+    return target.getvalue()
+
+
+def three_ways_markdown(tables: Iterable[ThreeWaysTable]) -> str:
+    """One table per paper and scale: the printed number in italics, ours upright."""
+    return "\n".join(line for table in tables for line in _three_ways(table))
+
+
+def _three_ways(table: ThreeWaysTable) -> Iterator[str]:
+    where = _escape(f"{table.paper.citation}, {table.table.label}")
+    yield f"## Multi-adds three ways, ×{table.scale} ({where})"
+    yield ""
+    yield f"In G. *Italic*: as printed. Upright: measured, by the rule of each paper and exactly at LR {table.lr}."
+    yield ""
+    yield _line(["Model", "Printed", "By its paper's rule", "Rule", f"Exact, LR {table.lr}", "Exact / printed", "Note"])
+    yield _line(["---", "---:", "---:", "---", "---:", "---:", "---"])
+    for row in table.rows:
+        yield _line(_three_ways_cells(row))
+    yield ""
+
+
+def _three_ways_cells(row: ThreeWays) -> list[str]:
+    ratio = "–" if row.exact_over_printed is None else f"{row.exact_over_printed:.2f}"
+    exact = row.exact.text + (" (stale)" if row.exact.stale else "")
+    note = "; ".join(filter(None, (row.caution, row.rule.note.rstrip(".") if row.rule else "")))
+    texts = (row.display_name, row.by_paper.text, row.by_paper.detail or "–", exact, ratio, note)
+    name, *rest = (_escape(text) for text in texts)
+    return [name, f"*{row.printed.text}*", *rest]
 
 
 def _shown(slot: Slot) -> bool:

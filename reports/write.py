@@ -7,16 +7,19 @@ from pathlib import Path
 from reports.assemble import Report
 from reports.figures import draw
 from reports.html import page
-from reports.text import results_csv, results_markdown
+from reports.text import results_csv, results_markdown, three_ways_csv, three_ways_markdown
 from zoo.files import write_text_atomically
 
 
 def write(report: Report, out_dir: Path) -> tuple[Path, ...]:
-    """Write figures/*.svg, results.csv, results.md and, last, index.html; each file is whole or not there."""
+    """Write figures/*.svg, results.csv, multi_adds.csv, results.md, last index.html; each is whole or not there."""
     drawn = {figure.key: draw(figure) for figure in report.figures}
     content = {out_dir / "figures" / f"{key}.svg": svg for key, svg in drawn.items()}
     content[out_dir / "results.csv"] = results_csv(report.tables)
-    content[out_dir / "results.md"] = results_markdown(report.tables)
+    content[out_dir / "multi_adds.csv"] = three_ways_csv(report.three_ways)
+    content[out_dir / "results.md"] = "\n".join(
+        (results_markdown(report.tables), three_ways_markdown(report.three_ways))
+    )
     content[out_dir / "index.html"] = page(report, drawn)
     for path, text in content.items():
         write_text_atomically(path, text)

@@ -17,9 +17,10 @@ from reports.compare import VerdictKind
 from reports.figures import Point, draw, pareto_front, themed
 from reports.html import page
 from reports.tables import Cell, CellKind, Slot, Table
-from reports.text import results_csv, results_markdown
+from reports.text import results_csv, results_markdown, three_ways_csv, three_ways_markdown
+from reports.three_ways import ThreeWays
 from reports.write import write
-from tests.made_records import SHA256, counted, evaluated, failed, not_here, spec, timed
+from tests.made_records import SHA256, by_papers_rule, counted, evaluated, failed, not_here, spec, timed
 from zoo.contract import ModelSpec, Weights
 from zoo.facts import Measured
 from zoo.protocols import EvalProtocol
@@ -178,6 +179,7 @@ def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
         "figures/pareto_x4_b100_measured.svg",
         "figures/pareto_x4_b100_printed.svg",
         "results.csv",
+        "multi_adds.csv",
         "results.md",
         "index.html",
     ]
@@ -200,6 +202,71 @@ def test_page_data_is_strict_json_even_for_infinite_psnr() -> None:
         raise AssertionError(f"{word} is not JSON")
 
     assert json.loads(found[1], parse_constant=refuse)["tables"]
+
+
+# --- multi-adds three ways ----------------------------------------------------------------------------------------
+
+
+def _three_ways(records: list[Measured], *specs: ModelSpec, model: str = "agdn") -> ThreeWays:
+    (table,) = (t for t in _report(records, *specs).three_ways if t.scale == 4)
+    return next(row for row in table.rows if row.model == model)
+
+
+TWO_COUNTS = counted("agdn", params=1, multi_adds=32_200_000_000, as_printed=by_papers_rule(16_128_179_326))
+
+
+def test_multi_adds_stand_as_printed_by_the_papers_rule_and_by_one_rule() -> None:
+    row = _three_ways([TWO_COUNTS])
+    assert [cell.kind for cell in (row.printed, row.by_paper, row.exact)] == [
+        CellKind.REPORTED,
+        CellKind.MEASURED,
+        CellKind.MEASURED,
+    ]
+    assert [cell.text for cell in (row.printed, row.by_paper, row.exact)] == ["16.1", "16.1", "32.2"]
+    assert row.by_paper.detail == "convolutions only; LR 180x320"
+    assert row.by_paper.runs == row.exact.runs == (TWO_COUNTS,)
+    assert (row.exact_over_printed, row.caution) == (2.0, "the printed number is about 2.0x below the exact count")
+
+
+def test_three_ways_hold_every_row_of_the_largest_table_at_each_scale() -> None:
+    assert [(t.scale, t.table.key, len(t.rows)) for t in _report([]).three_ways] == [
+        (4, "table5", 16),
+        (3, "table5", 15),
+        (2, "table5", 15),
+    ]
+
+
+def test_a_network_that_cannot_run_shows_its_printed_number_and_not_measured() -> None:
+    absent = spec("hpun_m", runnable=False)
+    tried = not_here("hpun_m", "complexity", protocol="lr180x320-exact")
+    for records in ([], [tried]):
+        row = _three_ways(records, absent, model="hpun_m")
+        assert [cell.text for cell in (row.printed, row.by_paper, row.exact)] == [
+            "27.7",
+            "not measured",
+            "not measured",
+        ]
+        assert row.exact_over_printed is None
+
+
+def test_a_counted_network_without_a_rule_says_so() -> None:
+    row = _three_ways([counted("agdn", params=1, multi_adds=16_100_000_000)])
+    assert (row.by_paper.text, row.by_paper.value, row.exact.text) == ("no rule known", None, "16.1")
+
+
+def test_three_ways_are_on_the_page_and_in_both_exports() -> None:
+    report = _report([TWO_COUNTS])
+    text = page(report, {f.key: draw(f) for f in report.figures})
+    section = text[text.index('<section id="threeways">') : text.index('<section id="claims">')]
+    assert "<li>AGDN ×4: the printed number is about 2.0x below the exact count.</li>" in section
+    assert '<em class="inline" title="Wang et al., CVPRW 2024, Table 5, row AGDN(Ours)">16.1</em>' in section
+    markdown = three_ways_markdown(report.three_ways)
+    assert "| AGDN | *16.1* | 16.1 | convolutions only; LR 180x320 | 32.2 | 2.00 |" in markdown
+    rows = list(csv.DictReader(io.StringIO(three_ways_csv(report.three_ways))))
+    agdn = next(row for row in rows if (row["model"], row["scale"]) == ("agdn", "4"))
+    assert (agdn["printed"], agdn["by_papers_rule"], agdn["exact"]) == ("16100000000", "16128179326", "32200000000")
+    assert (agdn["papers_rule_lr"], agdn["exact_lr"], agdn["exact_over_printed"]) == ("180x320", "180x320", "2.0")
+    assert len(rows) == 46
 
 
 # --- figures ------------------------------------------------------------------------------------------------------

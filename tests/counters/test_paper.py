@@ -9,14 +9,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from reports.claims import load_papers
+from reports.compare import VerdictKind, compare
+from reports.evidence import Evidence
 from runner.counters import TOOLS
 from runner.counters.paper import count_as_printed
 from runner.counters.subject import subject_of
 from runner.tasks.complexity import measure
+from tests.made_records import record
 from tests.shared import ROOT
 from zoo.catalogue import catalogue, find
+from zoo.facts import Ok
 from zoo.paper_count import MultiAddRule, PaperCount
-from zoo.protocols import CountProtocol, Size
+from zoo.protocols import HR_720P, CountProtocol, Size, lr_size
 
 NTIRE_2024 = PaperCount(multi_adds=MultiAddRule.FVCORE, lr={4: Size(256, 256)}, digits=2)
 
@@ -92,3 +97,27 @@ def test_the_record_of_a_network_holds_its_papers_count_whatever_its_size() -> N
     assert (found["multi_adds"], found["params"], found["lr"]) == (33_275_330_880, 340_283, "240x426")
     assert found["rule"].startswith("thop 0.0.31")
     assert measure(find("bicubic"), 3, protocol=small)["as_printed"] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "metric", "verdict"),
+    [
+        ("carn", "multi_adds", VerdictKind.REPRODUCED),
+        ("safmn", "multi_adds", VerdictKind.EXPLAINED),
+        ("fdiwn_m", "multi_adds", VerdictKind.EXPLAINED),
+        ("fdiwn_m", "params", VerdictKind.EXPLAINED),
+        ("agdn_esa_cca", "params", VerdictKind.CONTRADICTED),
+    ],
+)
+def test_a_real_record_decides_on_the_printed_number(model: str, metric: str, verdict: VerdictKind) -> None:
+    """Counted here, kept as a record, judged by the reports: the field that one writes is the one that they read."""
+    protocol = CountProtocol(lr=lr_size(HR_720P, 4), counters=("exact",))
+    values = measure(find(model), 4, protocol=protocol)
+    run = record(model, "complexity", Ok(values=values), protocol=protocol.id)
+    paper = load_papers()["agdn"]
+    claim = next(c for c in paper.claims if (c.model, c.scale, c.metric) == (model, 4, metric))
+    found = compare(claim, Evidence([run]), table=paper.tables[claim.table], spec=find(model))
+    assert found.kind is verdict, found.cause
+    if (model, metric) == ("fdiwn_m", "multi_adds"):
+        ratio = values["by_kind"]["convolution"] / float(claim.value or 0)
+        assert f"about {ratio:.1f}x below the true count of convolutions" in found.cause
