@@ -54,7 +54,8 @@ SPECS = (
         spatial="esa",
         channel="cca",
         note="Table 2. The paper names no configuration: built with BSRN's ESA (a quarter of the channels, BSConv) and "
-        "CCA of reduction 16; its count differs from the printed one.",
+        "CCA of reduction 16, which counts below the printed 286K and 16.0G. A depthwise 3x3 convolution before the "
+        "CCA, as RCCA has one, would give both (285,592 and 15.96G by thop), but the paper does not say so.",
     ),
     _ablation(
         "agdn_no_tlc",
