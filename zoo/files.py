@@ -43,5 +43,10 @@ def _umask() -> int:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write UTF-8 text so that a reader sees the old file or the new one, never a part."""
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
     with atomic_target(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from runner.cli.complexity_figure import SWEEP_COLUMNS, require_target, whole_numbers, write_figure
 from runner.cli.options import Json, Models, Scale, parse_size
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import find
@@ -40,7 +41,12 @@ TOOL_HEADERS = {"ptflops_aten": "ptflops aten", "torch": "torch / 2", "ntire2022
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command("complexity", epilog="Example: esr complexity agdn bsrn --scale 4 --counter all")(complexity)
+    examples = (
+        "Example: esr complexity agdn bsrn --scale 4 --counter all",
+        "A picture: esr complexity agdn bsrn elan_light --figure cost.pdf",
+        "Over sizes: esr complexity agdn bsrn --sweep --figure scaling.svg",
+    )
+    app.command("complexity", epilog="\n\n".join(examples))(complexity)
 
 
 def complexity(
@@ -58,6 +64,16 @@ def complexity(
     ledger: Annotated[
         bool, typer.Option("--ledger", help="Explain each tool's number from the exact count, to the last unit.")
     ] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Also count exactly at LR sizes from 64x64 to 720x1280, whatever --hr says.")
+    ] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure",
+            help="Draw multi-adds by kind of layer (with --sweep: cost over LR size) to this .svg, .pdf or .png file.",
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the table to this CSV file.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write it to this Markdown file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Also write it to this HTML file.")] = None,
@@ -70,6 +86,8 @@ def complexity(
     """
     from runner.counters import resolve
 
+    if figure is not None:
+        require_target(figure)
     size = _lr_size(hr, lr, scale)
     protocol = CountProtocol(lr=size, counters=resolve(counter or ("exact",)))
     specs = [_runnable(name, scale) for name in models]
@@ -79,7 +97,8 @@ def complexity(
         for spec in specs:
             bar.update(task, description=f"counting {spec.name} x{scale}")
             try:
-                rows.append(_row(spec, scale, protocol, depth=depth, ledger=ledger))
+                kinds = figure is not None and not sweep
+                rows.append(_row(spec, scale, protocol, depth=depth, ledger=ledger, kinds=kinds, sweep=sweep))
             except EsrError as error:
                 if len(specs) == 1:
                     raise
@@ -90,9 +109,11 @@ def complexity(
     emit(rows if as_json else _flat(rows), as_json=as_json, columns=columns)
     if not as_json:
         _emit_details(rows, depth=depth)
-    _say_uncounted(rows)
+    _say_incomplete(rows)
     _write(_flat(rows), columns, csv=csv, markdown=markdown, html=html)
-    if any(row["error"] for row in rows):
+    if figure is not None:
+        write_figure(rows, specs, figure, sweep=sweep)
+    if any(part["error"] for row in rows for part in (row, *row["sweep"])):
         raise typer.Exit(1)
 
 
@@ -111,14 +132,20 @@ def _runnable(name: str, scale: int) -> ModelSpec:
     return spec
 
 
-def _row(spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int, ledger: bool) -> dict[str, Any]:
-    from runner.tasks.complexity import differences, measure, modules
+def _row(
+    spec: ModelSpec, scale: int, protocol: CountProtocol, *, depth: int, ledger: bool, kinds: bool, sweep: bool
+) -> dict[str, Any]:
+    from runner.tasks import complexity as task
 
-    row = _empty_row(spec, scale, protocol) | measure(spec, scale, protocol=protocol)
+    row = _empty_row(spec, scale, protocol) | task.measure(spec, scale, protocol=protocol)
     if depth:
-        row["modules"] = modules(spec, scale, protocol=protocol, depth=depth)
+        row["modules"] = task.modules(spec, scale, protocol=protocol, depth=depth)
     if ledger:
-        row["ledger"] = differences(spec, scale, protocol=protocol)
+        row["ledger"] = task.differences(spec, scale, protocol=protocol)
+    if kinds:
+        row["products"] = task.products(spec, scale, protocol=protocol)
+    if sweep:
+        row["sweep"] = task.sweep(spec, scale)
     return row
 
 
@@ -135,6 +162,8 @@ def _empty_row(spec: ModelSpec, scale: int, protocol: CountProtocol) -> dict[str
         "as_printed": None,
         "modules": [],
         "ledger": {},
+        "products": {},
+        "sweep": [],
         "error": None,
     }
 
@@ -158,10 +187,15 @@ def _emit_details(rows: list[dict[str, Any]], *, depth: int) -> None:
             ends = {"name": "exact", "multi_adds": way["exact"]}, {"name": tool, "multi_adds": way["counted"]}
             lines = [ends[0], *way["differences"], ends[1]]
             emit(lines, as_json=False, columns=LEDGER_COLUMNS, title=f"{title}: from exact to {tool}")
+        if row["sweep"]:
+            emit(whole_numbers(row["sweep"]), as_json=False, columns=SWEEP_COLUMNS, title=f"{title} by LR size")
 
 
-def _say_uncounted(rows: list[dict[str, Any]]) -> None:
+def _say_incomplete(rows: list[dict[str, Any]]) -> None:
     for row in rows:
+        for at in row["sweep"]:
+            if at["error"]:
+                talk(f"[bold red]failed:[/] {escape(row['model'])} at LR {at['lr']}: {escape(at['error'])}")
         for message in row["uncounted_ops"]:
             talk(f"[yellow]uncounted in {escape(row['model'])}:[/] {escape(message)}")
 

@@ -26,7 +26,7 @@ class _Sorter(Recorder):  # type: ignore[no-untyped-call]
         super().__init__(network)
         self.products: Counter[Product] = Counter()
 
-    def booked(self, func: Any, args: Any, out: Any, cost: Cost) -> None:
+    def booked(self, func: Any, args: Any, out: Any, cost: Cost) -> None:  # noqa: ARG002
         for kind in MULTI_ADD_KINDS:
             if amount := cost.get(kind, 0):
                 self.products[_product(kind, args)] += amount
