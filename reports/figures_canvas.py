@@ -56,6 +56,8 @@ def shortened(label: str) -> str:
     return label if len(label) <= _LABEL_LENGTH else label[: _LABEL_LENGTH - 1] + "…"
 
 
-def three_digits(value: float) -> str:
-    """Three significant digits, all digits before the point: 0.0123, 4.37, 16.1, 1,234."""
-    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+def three_digits(value: float, *, padded: bool = False) -> str:
+    """Three significant digits, all before the point: 0.0123, 4.37, 16.1, 1,234; `padded`: 1.90, not 1.9."""
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}" if padded and value else f"{value:.3g}"

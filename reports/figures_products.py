@@ -74,7 +74,7 @@ def _draw_bars(axes: Any, bars: Sequence[Bar], shown: Sequence[Product]) -> None
         starts = [start + width for start, width in zip(starts, widths, strict=True)]
     for row, bar in enumerate(bars):
         axes.annotate(
-            "not counted" if bar.parts is None else f"{three_digits(bar.total / 1e9)} G",
+            "not counted" if bar.parts is None else f"{three_digits(bar.total / 1e9, padded=True)} G",
             (bar.total / 1e9, row),
             xytext=(4, 0),
             textcoords="offset points",
@@ -109,7 +109,7 @@ def _draw_parts(canvas: Any, axes: Any, bars: Sequence[Bar], shown: Sequence[Pro
             text = axes.text(
                 start + width / 2,
                 row,
-                three_digits(width),
+                three_digits(width, padded=True),
                 ha="center",
                 va="center_baseline",
                 color=COLOURS[product][1],

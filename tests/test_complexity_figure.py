@@ -97,7 +97,7 @@ def test_kinds_sum_to_the_exact_count(capsys: pytest.CaptureFixture[str], tmp_pa
     (row,) = esr(capsys, "complexity", model, "--lr", "64x64", "--figure", str(target), "--json").rows
     assert sum(row["products"].values()) == row["multi_adds"]
     svg = target.read_text(encoding="utf-8")
-    assert f"{three_digits(row['multi_adds'] / 1e9)} G" in svg
+    assert f"{three_digits(row['multi_adds'] / 1e9, padded=True)} G" in svg
     assert {product.value for product in Product if product.value in svg} == {
         name for name, amount in row["products"].items() if amount
     }
@@ -264,3 +264,8 @@ def test_moving_apart_keeps_order_and_gap(ends: list[float], gap: float) -> None
 )
 def test_numbers_in_figures_have_three_digits_or_all(value: float, text: str) -> None:
     assert three_digits(value) == text
+    assert three_digits(value, padded=True) == text
+
+
+def test_padded_numbers_keep_their_zeros() -> None:
+    assert [three_digits(value, padded=True) for value in (1.9, 0.92, 10.0)] == ["1.90", "0.920", "10.0"]
