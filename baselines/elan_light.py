@@ -170,12 +170,32 @@ def printed_multi_adds(lr: Size, scale: int) -> int:
 
     At the unpadded size: head, tail, 1x1 convolutions, and two of the three window products of each ELAB.
     """
+    return lr.height * lr.width * _printed_per_pixel(scale)
+
+
+def _printed_per_pixel(scale: int) -> int:
     width, blocks = 60, 12
     head, tail = 27 * width, 9 * width * 3 * scale**2
     local = 2 * 2 * (width * 2 * width)
     attention = 3 * width * width + 2 * width * width
-    windows = 2 * (width // len(WINDOWS)) * sum(side**2 for side in WINDOWS)
-    return lr.height * lr.width * (head + blocks * (local + attention + windows) + tail)
+    return head + blocks * (local + attention + 2 * _window_product(width)) + tail
+
+
+def _window_product(width: int) -> int:
+    """Multi-adds per pixel of one attention product over all windows."""
+    return width // len(WINDOWS) * sum(side**2 for side in WINDOWS)
+
+
+def printed_from_exact(lr: Size, scale: int) -> dict[str, float]:
+    """What the printed rule leaves out of the network's convolutions and matrix products."""
+    width, blocks = 60, 12
+    padded = (-(-lr.height // SIZE_MULTIPLE)) * (-(-lr.width // SIZE_MULTIPLE)) * SIZE_MULTIPLE**2
+    return {
+        "mean shifts left out": -9 * padded * (1 + scale**2),
+        "shift convolutions left out": -9 * padded * blocks * 2 * (width + 2 * width),
+        "one of three window products left out": -padded * blocks * _window_product(width),
+        "window padding left out": (lr.height * lr.width - padded) * _printed_per_pixel(scale),
+    }
 
 
 SPECS: tuple[ModelSpec, ...] = (
@@ -188,6 +208,7 @@ SPECS: tuple[ModelSpec, ...] = (
         paper_count=PaperCount(
             multi_adds=printed_multi_adds,
             formula="1x1 convolutions, head, tail and two window products per block at the unpadded size",
+            from_exact=printed_from_exact,
             params=ParamRule.TRAINABLE,
         ),
         paper=Paper(

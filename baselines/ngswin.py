@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.ngswin_counts import printed_multi_adds
+from baselines.ngswin_counts import from_exact, printed_multi_adds
 from zoo.contract import ModelSpec, Paper, Weights
 from zoo.layers.windows import shift_mask, to_map, to_tokens, window_partition, window_reverse
 from zoo.paper_count import PaperCount
@@ -293,7 +293,11 @@ SPECS: tuple[ModelSpec, ...] = (
         build=lambda scale: NGswin(scale=scale),
         scales=(2, 3, 4),
         min_side_px=33,
-        paper_count=PaperCount(multi_adds=printed_multi_adds, formula="the authors' own count, at the padded size"),
+        paper_count=PaperCount(
+            multi_adds=printed_multi_adds,
+            formula="the authors' own count, at the padded size",
+            from_exact=from_exact,
+        ),
         paper=Paper(
             title="N-Gram in Swin Transformers for Efficient Lightweight Image Super-Resolution",
             authors="Choi, Lee, Yang",

@@ -51,3 +51,32 @@ def _bottleneck(pixels: int) -> int:
     pools = sum(4 * WIDTH * (pixels // 4**i) for level in range(3) for i in range(1, level + 1))
     activations = sum(WIDTH * (pixels // 4**level) for level in range(3))
     return pools + activations + pixels * (9 * mixed + 2 * mixed) + pixels * mixed * WIDTH + WIDTH
+
+
+def from_exact(lr: Size, scale: int) -> dict[str, float]:
+    """What the rule counts more than convolutions, linear layers and matrix products, in named parts."""
+    height, width = (-(-side // MULTIPLE) * MULTIPLE for side in lr)
+    pixels = height * width
+    full_width = norms = averages = biases = 0
+    for reduction, depth, heads, maps in STAGES:
+        here = pixels // reduction**2
+        windows = here // WINDOW**2
+        narrow, narrow_context = heads * (WIDTH // heads), heads * (WIDTH // 2 // heads)
+        widened = WINDOW**2 * WIDTH * 4 * (WIDTH - narrow) + 2 * 4 * (WIDTH // 2) * 4 * (WIDTH // 2 - narrow_context)
+        full_width += depth * windows * widened
+        norms += depth * 2 * here * WIDTH
+        averages += depth * windows * 4 * WIDTH
+        # Of the embedding, of one vector for each window in three attentions, and of the MLP.
+        biases += depth * (windows * (WIDTH + 4 * WIDTH + 2 * 4 * (WIDTH // 2)) + 3 * WIDTH)
+        biases += WIDTH if maps > 1 else 0
+    merged = [(pixels // reduction**2, maps) for reduction, maps in ((1, 1), (2, 2))]
+    mixed = WIDTH + WIDTH // 4 + WIDTH // 16
+    bottleneck = _bottleneck(pixels) - pixels * (9 * mixed + mixed * WIDTH)
+    return {
+        "queries, keys and values as wide as the features": full_width,
+        "norms": norms + sum(here * 4 * WIDTH for here, _ in merged) + pixels * WIDTH,
+        "averages of N-grams": averages,
+        "pools between stages": sum(here * maps * WIDTH for here, maps in merged),
+        "pools, activations and biases of the bottleneck": bottleneck,
+        "biases": biases + len(merged) * WIDTH + pixels * (WIDTH + 2 * 3 * scale**2),
+    }

@@ -6,6 +6,7 @@ everywhere, and sparse ones, computed inside the spatial mask only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -170,6 +171,12 @@ def _printed_multi_adds(lr: Size, scale: int) -> int:
     return printed_multi_adds(lr, scale)
 
 
+def _printed_from_exact(lr: Size, scale: int) -> Mapping[str, float]:
+    from baselines.smsr_counts import from_exact
+
+    return from_exact(lr, scale)
+
+
 SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="smsr",
@@ -179,6 +186,7 @@ SPECS: tuple[ModelSpec, ...] = (
         min_side_px=2,
         paper_count=PaperCount(
             multi_adds=_printed_multi_adds,
+            from_exact=_printed_from_exact,
             formula="convolutions, transposed ones at output size, a fixed share of the bodies skipped, no mean shifts",
             params_without="ch_mask$",
             note="The skipped share (49, 39, 33%) is solved from the printed numbers, not published.",

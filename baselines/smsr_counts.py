@@ -103,8 +103,15 @@ def printed_multi_adds(lr: Size, scale: int) -> int:
 
     Transposed convolutions at their output size, no mean shifts, and a fixed share of the bodies skipped.
     """
+    return round(dense_parts(lr, scale).total + sum(from_exact(lr, scale).values()))
+
+
+def from_exact(lr: Size, scale: int) -> dict[str, float]:
+    """What the rule counts more or less than the network with every mask on."""
     parts = dense_parts(lr, scale)
     quarter = (lr.height // 2) * (lr.width // 2)
-    transposed = MODULES * KERNEL * (WIDTH // 4) * 2 * quarter
-    skipped = PRINTED_SKIPPED_SHARE[scale] * parts.bodies
-    return round(parts.total - parts.mean_shifts + 3 * transposed - skipped)
+    return {
+        "mean shifts left out": -parts.mean_shifts,
+        "transposed convolutions at output size": 3 * MODULES * KERNEL * (WIDTH // 4) * 2 * quarter,
+        "skipped by masks": -PRINTED_SKIPPED_SHARE[scale] * parts.bodies,
+    }

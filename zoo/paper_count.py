@@ -38,6 +38,8 @@ class PaperCount:
     "A shared rule, or the paper's own formula of LR size and scale."
     formula: str = ""
     "In words, where `multi_adds` is a formula."
+    from_exact: Callable[[Size, int], Mapping[str, float]] | None = None
+    "Where `multi_adds` is a formula: by name, what it counts more or less than convolutions and matrix products."
     params: ParamRule = ParamRule.ALL
     params_without: str = ""
     "Regular expression; parameters whose name it finds are left out."

@@ -62,7 +62,10 @@ def complexity(
     ] = None,
     depth: Annotated[int, typer.Option("--depth", min=0, help="Also show modules down to this level.")] = 0,
     ledger: Annotated[
-        bool, typer.Option("--ledger", help="Explain each tool's number from the exact count, to the last unit.")
+        bool,
+        typer.Option(
+            "--ledger", help="Explain each tool's number and the paper's from the exact count, to the last unit."
+        ),
     ] = False,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Also count exactly at LR sizes from 64x64 to 720x1280, whatever --hr says.")
@@ -186,6 +189,9 @@ def _emit_details(rows: list[dict[str, Any]], *, depth: int) -> None:
         for tool, way in row["ledger"].items():
             ends = {"name": "exact", "multi_adds": way["exact"]}, {"name": tool, "multi_adds": way["counted"]}
             lines = [ends[0], *way["differences"], ends[1]]
+            for printed in way["printed"]:
+                lines.append({"name": printed["name"], "multi_adds": printed["rest"]})
+                lines.append({"name": f"printed in {printed['where']}", "multi_adds": printed["multi_adds"]})
             emit(lines, as_json=False, columns=LEDGER_COLUMNS, title=f"{title}: from exact to {tool}")
         if row["sweep"]:
             emit(whole_numbers(row["sweep"]), as_json=False, columns=SWEEP_COLUMNS, title=f"{title} by LR size")

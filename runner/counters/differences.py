@@ -16,6 +16,7 @@ from torch import nn
 
 from runner.counters.rules import MULTI_ADD_KINDS, Kind
 from runner.counters.trace import FunctionCall, ModuleCall, Operation, Shape, Trace
+from zoo.paper_count import MultiAddRule
 
 _Types = Collection[type[nn.Module]]
 
@@ -301,3 +302,56 @@ DIFFERENCES: Final[Mapping[str, tuple[Difference, ...]]] = MappingProxyType(
     }
 )
 """Every tool's differences from the exact count, in the order of the table."""
+
+_NO_LINEAR: Final = Difference("linear layers left out", _missed_products(Kind.LINEAR))
+_NO_MATMUL: Final = Difference("products of two activations left out", _missed_products(Kind.MATMUL))
+
+
+def _other_weights(call: ModuleCall) -> int:
+    """A parameter named weight of a leaf module that is no convolution, counted once in a call."""
+    weight = call.module._parameters.get("weight")
+    leaf = not any(call.module.children()) and "Conv" not in type(call.module).__name__
+    return weight.numel() if leaf and weight is not None else 0
+
+
+def _bias_values(call: ModuleCall) -> int:
+    bias = call.module._parameters.get("bias")
+    return 0 if bias is None else bias.numel()
+
+
+def _at_every_pixel(t: Trace) -> float:
+    """Weights of convolutions that run on fewer positions than LR has pixels, as if they ran on all."""
+    pixels = prod(t.lr)
+    convolutions = (call for call in t.modules if type(call.module) in CONV_MODULES)
+    return sum(call.module.get_parameter("weight").numel() * (pixels - prod(call.y[2:])) for call in convolutions)
+
+
+RULES: Final[Mapping[MultiAddRule, tuple[Difference, ...]]] = MappingProxyType(
+    {
+        MultiAddRule.CONVOLUTIONS: (_NO_LINEAR, _NO_MATMUL),
+        MultiAddRule.THOP: THOP,
+        MultiAddRule.THOP_WITH_BIAS: (
+            _NO_MATMUL,
+            Difference("biases", _sum_operations(lambda o: o.cost.get(Kind.BIAS, 0))),
+            Difference("adaptive average pools", _sum_modules(ADAPTIVE, lambda c: c.x.numel + c.y.numel)),
+        ),
+        MultiAddRule.FVCORE: FVCORE,
+        MultiAddRule.PLAIN_WEIGHT: (
+            _NO_LINEAR,
+            _NO_MATMUL,
+            Difference(
+                "convolutions without a parameter named weight missed",
+                _missed_products(Kind.CONVOLUTION, CONV_MODULES),
+            ),
+            Difference("other weights, once per call", lambda t: sum(map(_other_weights, t.modules))),
+        ),
+        MultiAddRule.PARAMS_X_PIXELS: (
+            Difference("gates on pooled vectors as if at every pixel", _at_every_pixel),
+            Difference(
+                "biases, 1 per pixel",
+                lambda t: prod(t.lr) * sum(map(_bias_values, t.modules)),
+            ),
+        ),
+    }
+)
+"""Differences of the rules that papers share from the exact count at the paper's LR size."""

@@ -12,6 +12,28 @@ from runner.counters.trace import Trace, trace
 
 
 @dataclass(frozen=True, kw_only=True)
+class Printed:
+    """A paper's printed multi-adds and what is left between them and the paper's rule."""
+
+    where: str
+    multi_adds: int
+    rest: int
+    "Printed minus counted."
+    half_digit: float
+    "Half a unit of the last printed digit."
+
+    @property
+    def explained(self) -> bool:
+        """Whether rounding to the printed digits covers the rest."""
+        return abs(self.rest) <= self.half_digit
+
+    def as_fields(self) -> dict[str, Any]:
+        """Plain values; `name` says whether the rest is rounding or unexplained."""
+        name = "rounded to the printed digits" if self.explained else "unexplained"
+        return {"where": self.where, "multi_adds": self.multi_adds, "rest": self.rest, "name": name}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
     """The way from the exact count to one tool's number."""
 
@@ -21,6 +43,8 @@ class Ledger:
     "Name and signed amount; those that are 0 here are left out."
     counted: int
     "What the tool itself gives."
+    printed: tuple[Printed, ...] = ()
+    "What papers print for it, where the ledger is of a paper's rule."
 
     @property
     def remainder(self) -> int:
@@ -32,7 +56,13 @@ class Ledger:
         rows = [{"name": name, "multi_adds": amount} for name, amount in self.differences]
         if self.remainder:
             rows.append({"name": "unexplained", "multi_adds": self.remainder})
-        return {"exact": self.exact, "differences": rows, "counted": self.counted, "remainder": self.remainder}
+        return {
+            "exact": self.exact,
+            "differences": rows,
+            "counted": self.counted,
+            "remainder": self.remainder,
+            "printed": [printed.as_fields() for printed in self.printed],
+        }
 
 
 def reconcile(counter: str, counted: int, seen: Trace) -> Ledger:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, Final
 
 from torch import Tensor, nn
 
-from runner.counters.differences import ADAPTIVE
+from reports.claims import load_papers
+from runner.counters.differences import ADAPTIVE, RULES
 from runner.counters.exact import count_exact
 from runner.counters.fvcore import count_fvcore
+from runner.counters.ledger import Ledger, Printed
 from runner.counters.rules import Kind
 from runner.counters.subject import Subject, subject_of
 from runner.counters.thop import count_thop
 from runner.counters.trace import trace
 from zoo.contract import ModelSpec
 from zoo.paper_count import MultiAddRule, PaperCount, ParamRule
+from zoo.protocols import HR_720P, Size, lr_size
+from zoo.quantities import MULTI_ADDS
 
 
 def count_as_printed(spec: ModelSpec, scale: int, rule: PaperCount) -> dict[str, Any]:
@@ -34,6 +38,38 @@ def count_as_printed(spec: ModelSpec, scale: int, rule: PaperCount) -> dict[str,
         "digits": rule.digits,
         "note": rule.note,
     }
+
+
+def paper_ledger(spec: ModelSpec, scale: int, rule: PaperCount, *, lr: Size) -> Ledger:
+    """The way from the exact count at `lr` to the number that the paper's rule gives at the paper's own LR size."""
+    subject = subject_of(spec, lr=rule.lr_size(scale), scale=scale)
+    seen = trace(subject)
+    at_lr = count_exact(subject_of(spec, lr=lr, scale=scale)).multi_adds
+    if isinstance(rule.multi_adds, MultiAddRule):
+        amounts = {difference.name: difference.amount(seen) for difference in RULES[rule.multi_adds]}
+    else:
+        amounts = dict(rule.from_exact(subject.lr, scale)) if rule.from_exact else {}
+    size = {f"LR of {subject.lr} instead of {lr}": seen.multi_adds - at_lr}
+    rows = tuple((name, round(amount)) for name, amount in (size | amounts).items() if round(amount))
+    counted: int = count_as_printed(spec, scale, rule)["multi_adds"]
+    printed = tuple(_printed(spec.name, scale, rule, counted))
+    return Ledger(counter="its paper's rule", exact=at_lr, differences=rows, counted=counted, printed=printed)
+
+
+def _printed(model: str, scale: int, rule: PaperCount, counted: int) -> Iterator[Printed]:
+    """Every printed multi-adds of the network in a table that was taken at the rule's size."""
+    pixels = prod(rule.lr_size(scale))
+    for paper in load_papers().values():
+        for claim in paper.claims:
+            table = paper.tables[claim.table]
+            size = table.lr or lr_size(HR_720P, scale)
+            # The three ways to divide 1280 by 3 are the same size to a table.
+            if (claim.model, claim.scale, claim.metric) != (model, scale, MULTI_ADDS.name) or claim.value is None:
+                continue
+            if abs(prod(size) - pixels) <= 0.01 * pixels:
+                half = MULTI_ADDS.display_scale * 10.0 ** -min(claim.decimals, rule.digits) / 2
+                value = int(claim.value)
+                yield Printed(where=table.label, multi_adds=value, rest=value - counted, half_digit=half)
 
 
 def _params(subject: Subject, rule: PaperCount) -> int:

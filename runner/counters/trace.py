@@ -95,6 +95,8 @@ class Trace:
 
     multi_adds: int
     "The exact count."
+    lr: tuple[int, int] = (0, 0)
+    "(height, width) of the input."
     operations: list[Operation] = field(default_factory=list)
     modules: list[ModuleCall] = field(default_factory=list)
     functions: list[FunctionCall] = field(default_factory=list)
@@ -132,7 +134,13 @@ def _measure(network: nn.Module, x: Tensor) -> Trace:
     kernels, tracer = KernelMode(x.device), _Tracer(network)
     with kernels, tracer, _functions_logged(kernels, functions.append):
         network(x)
-    return Trace(multi_adds=tracer.root.multi_adds, operations=tracer.operations, modules=modules, functions=functions)
+    return Trace(
+        multi_adds=tracer.root.multi_adds,
+        lr=(int(x.shape[2]), int(x.shape[3])),
+        operations=tracer.operations,
+        modules=modules,
+        functions=functions,
+    )
 
 
 @contextmanager

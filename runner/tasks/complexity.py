@@ -7,7 +7,7 @@ from typing import Any, Final
 from runner.counters import TOOLS, count
 from runner.counters.exact import count_exact
 from runner.counters.ledger import ledgers
-from runner.counters.paper import count_as_printed
+from runner.counters.paper import count_as_printed, paper_ledger
 from runner.counters.products import count_products
 from runner.counters.subject import subject_of
 from zoo.contract import EsrError, ModelSpec
@@ -55,9 +55,11 @@ def modules(spec: ModelSpec, scale: int, *, protocol: CountProtocol, depth: int)
 
 
 def differences(spec: ModelSpec, scale: int, *, protocol: CountProtocol) -> dict[str, Any]:
-    """By tool of the protocol: the way from the exact count to the tool's number, in named differences."""
+    """By tool of the protocol, and by the rule of the network's paper: from the exact count in named differences."""
     tools = {name: tool for name, tool in TOOLS.items() if name in protocol.counters}
     found = ledgers(subject_of(spec, lr=protocol.lr, scale=scale), tools)
+    if spec.paper_count:
+        found["its paper's rule"] = paper_ledger(spec, scale, spec.paper_count, lr=protocol.lr)
     return {name: ledger.as_fields() for name, ledger in found.items()}
 
 
