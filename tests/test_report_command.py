@@ -40,7 +40,9 @@ def test_report_writes_page_tables_and_figures_and_prints_the_tally(tmp_path: Pa
         assert sum(row[verdict] for verdict in verdicts) == row["numbers"]
     assert rows[4]["reproduced"] >= 2
     written = sorted(path.relative_to(tmp_path / "page").as_posix() for path in (tmp_path / "page").rglob("*.*"))
-    assert {"index.html", "results.csv", "results.md", "figures/pareto_x4_b100_printed.svg"} <= set(written)
+    assert {"index.html", "results.csv", "results.md", "multi_adds.csv"} <= set(written)
+    # Which figures there are follows from the committed records.
+    assert any(name.startswith("figures/pareto_x4_") for name in written)
 
 
 def test_an_unreadable_record_is_named_on_the_page(tmp_path: Path) -> None:
