@@ -33,16 +33,22 @@ def test_the_tree_goes_down_to_the_depth_asked_for(capsys: pytest.CaptureFixture
     assert "B4.ea" in esr(capsys, "complexity", "agdn_s", "--depth", "2").stdout
 
 
-def test_the_ledger_leads_from_exact_to_each_tool(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_ledger_leads_from_exact_to_each_tool_and_to_print(capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = esr(capsys, "complexity", "agdn_s", "--counter", "all", "--ledger", "--json").rows
-    assert set(row["ledger"]) == set(row["counters"]) - {"exact"}
-    for tool, way in row["ledger"].items():
+    ends = {tool: counted["multi_adds"] for tool, counted in row["counters"].items() if tool != "exact"}
+    ends["its paper's rule"] = row["as_printed"]["multi_adds"]
+    assert set(row["ledger"]) == set(ends)
+    for name, way in row["ledger"].items():
         assert way["remainder"] == 0
         steps = sum(step["multi_adds"] for step in way["differences"])
-        assert row["multi_adds"] + steps == row["counters"][tool]["multi_adds"]
+        assert row["multi_adds"] + steps == ends[name]
+    (printed,) = row["ledger"]["its paper's rule"]["printed"]
+    assert (printed["where"], printed["multi_adds"]) == ("Table 5", 3_700_000_000)
+    assert printed["rest"] == printed["multi_adds"] - ends["its paper's rule"]
     shown = esr(capsys, "complexity", "agdn_s", "--counter", "thop", "--ledger").stdout
     assert "from exact to thop" in shown
     assert "products of two activations missed" in shown
+    assert "printed in Table 5" in shown
 
 
 def test_the_table_is_written_as_csv_markdown_and_html(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
