@@ -1,4 +1,4 @@
-"""The training loop: Adam on patches, halving rates, a moving average of the weights, checkpoints that go on bit by bit.
+"""The training loop: Adam on patches, halving rates, an average of the weights, checkpoints to go on from bit by bit.
 
 Lightning Fabric beneath it places the network, casts to the precision asked for and averages gradients over devices.
 """
@@ -150,7 +150,8 @@ def _tensor(patches: U8) -> Tensor:
 
 @torch.no_grad()
 def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    ours, theirs = list(average.parameters()), list(network.parameters())
+    ours: list[Tensor] = list(average.parameters())
+    theirs: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(ours, theirs, 1 - decay)
     for mean, value in zip(average.buffers(), network.buffers(), strict=True):
         mean.copy_(value)
