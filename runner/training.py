@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ from runner.patches import TrainingImages, draw
 from runner.recipes import Recipe, parse_recipe
 from zoo.contract import BadInput, JobFailed
 from zoo.create import create_model
-from zoo.files import atomic_target, write_text_atomically
+from zoo.files import atomic_target, write_bytes_atomically, write_text_atomically
 
 CHECKPOINT: Final = "checkpoint.pt"
 CURVE: Final = "curve.json"
@@ -185,10 +187,8 @@ def save(state: State, recipe: Recipe, folder: Path) -> Path:
 def resume(recipe: Recipe, folder: Path, *, network: nn.Module | None = None) -> State:
     """The state of a checkpoint. Raises BadInput: none there, or one of another recipe (the difference is named)."""
     path = folder / CHECKPOINT
-    if not path.is_file():
-        raise BadInput(f"{folder} holds no {CHECKPOINT}. Start without --resume, or name the folder of the run.")
-    content = torch.load(path, weights_only=True)
-    held = parse_recipe(content["recipe"], where=str(path.name))
+    content = _read(path)
+    held = parse_recipe(content["recipe"], where=path.name)
     if changes := recipe.difference(held):
         raise BadInput(
             f"{path} was made by another recipe ({'; '.join(changes)}). Resume with that recipe, or start in another "
@@ -201,3 +201,27 @@ def resume(recipe: Recipe, folder: Path, *, network: nn.Module | None = None) ->
     state.iteration, state.seconds, state.curve = content["iteration"], content["seconds"], content["curve"]
     torch.set_rng_state(content["rng"])
     return state
+
+
+def checkpoint_recipe(folder: Path) -> Recipe:
+    """The recipe of a run, as its checkpoint has it. Raises BadInput where there is none."""
+    return parse_recipe(_read(folder / CHECKPOINT)["recipe"], where=CHECKPOINT)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BadInput(f"{path.parent} holds no {path.name}. Start without --resume, or name the folder of the run.")
+    try:
+        content = torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise BadInput(f"{path} is no checkpoint of this suite: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("recipe"), dict):
+        raise BadInput(f"{path} is no checkpoint of this suite: it names no recipe. Name the folder of a run of ours.")
+    return content
+
+
+def export(state: State, path: Path) -> Path:
+    """Write the averaged weights as safetensors, which `create_model(weights=PATH)` loads; gives the path."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.average.state_dict().items()}
+    write_bytes_atomically(path, safetensors.torch.save(tensors))
+    return path
