@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from zoo.contract import BadInput
-from zoo.protocols import CropToMultiple, Inference, PadSymmetric, Quadrants, Size, Whole
+from zoo.protocols import CropToMultiple, Inference, PadSymmetric, Quadrants, Size, Tiled, Whole
 
 Network = Callable[[Tensor], Tensor]
 """(n, 3, h, w) -> (n, 3, h*scale, w*scale)."""
@@ -33,6 +34,8 @@ def infer(network: Network, lr: Tensor, scale: int, rule: Inference) -> Tensor:
         case CropToMultiple():
             height, width = cropped_lr_size(Size(*lr.shape[2:]), rule)
             return network(lr[:, :, :height, :width])
+        case Tiled():
+            return _infer_tiled(network, lr, scale, rule)
         case _:
             assert_never(rule)
 
@@ -86,3 +89,32 @@ def _infer_quadrants(network: Network, lr: Tensor, scale: int, rule: Quadrants) 
     top_half = [run(0, 0)[:, :, upper, left], run(0, right_column)[:, :, upper, right]]
     bottom_half = [run(bottom_row, 0)[:, :, lower, left], run(bottom_row, right_column)[:, :, lower, right]]
     return torch.cat([torch.cat(top_half, dim=3), torch.cat(bottom_half, dim=3)], dim=2)
+
+
+def _infer_tiled(network: Network, lr: Tensor, scale: int, rule: Tiled) -> Tensor:
+    """Each tile with its halo on its own; the result is filled in place, so one tile is in memory at a time."""
+    if rule.tile_px < 1 or rule.halo_px < 0:
+        raise BadInput(
+            f"Tiles of {rule.tile_px} px with {rule.halo_px} px around cannot be cut. Pass at least 1 and 0."
+        )
+    n, channels, height, width = lr.shape
+    sr = lr.new_empty(n, channels, height * scale, width * scale)
+    for rows, rows_seen in _spans(height, rule):
+        for columns, columns_seen in _spans(width, rule):
+            part = network(lr[:, :, rows_seen, columns_seen])
+            top, left = (rows.start - rows_seen.start) * scale, (columns.start - columns_seen.start) * scale
+            tall, wide = (rows.stop - rows.start) * scale, (columns.stop - columns.start) * scale
+            sr[:, :, rows.start * scale : rows.stop * scale, columns.start * scale : columns.stop * scale] = part[
+                :, :, top : top + tall, left : left + wide
+            ]
+    return sr
+
+
+def _spans(side: int, rule: Tiled) -> list[tuple[slice, slice]]:
+    """Each tile of a side, and what the network is shown for it. Tiles share the side evenly, so that none is tiny."""
+    count = -(-side // rule.tile_px)
+    marks = [side * index // count for index in range(count + 1)]
+    return [
+        (slice(begin, end), slice(max(0, begin - rule.halo_px), min(side, end + rule.halo_px)))
+        for begin, end in pairwise(marks)
+    ]

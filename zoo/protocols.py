@@ -114,7 +114,24 @@ class CropToMultiple:
         return f"cropto{self.multiple_px}"
 
 
-Inference = Whole | PadSymmetric | Quadrants | CropToMultiple
+@dataclass(frozen=True)
+class Tiled:
+    """LR is cut into tiles, each run with a halo of its neighbours that is cut off again; nothing is blended.
+
+    Equal to the whole image, up to the rounding of sums, where the network sees no further than the halo.
+    """
+
+    tile_px: int = 256
+    "LR side of a tile without its halo."
+    halo_px: int = 32
+    "LR pixels added on each side, as far as the image reaches."
+
+    @property
+    def id(self) -> str:
+        return f"tile{self.tile_px}+{self.halo_px}"
+
+
+Inference = Whole | PadSymmetric | Quadrants | CropToMultiple | Tiled
 """How an LR image of any size is sent through a network."""
 
 

@@ -10,7 +10,19 @@ import typer
 from runner.cli.output import talk
 from zoo.contract import EsrError, JobFailed
 
-COMMANDS = ("models", "weights", "data", "complexity", "quality", "latency", "bench", "report", "ntire")
+COMMANDS = (
+    "models",
+    "weights",
+    "data",
+    "complexity",
+    "quality",
+    "latency",
+    "bench",
+    "train",
+    "report",
+    "ntire",
+    "upscale",
+)
 """Modules of this package, in help order; each has `register(app)`. They import torch inside their functions only."""
 
 app = typer.Typer(

@@ -55,8 +55,8 @@ def quality(
     from runner.datasets import open_dataset
     from zoo.weights import default_store
 
-    specs = [_runnable(name, scale) for name in models]
-    _require_device(device)
+    specs = [runnable(name, scale) for name in models]
+    require_device(device)
     dataset = open_dataset(data, scale, recipe=recipe, folders=data_dir or ())
     # Reads every image, so that a damaged one is found before hours of inference and not after.
     digest = dataset.manifest_sha256
@@ -76,7 +76,7 @@ def quality(
         raise typer.Exit(1)
 
 
-def _runnable(name: str, scale: int) -> ModelSpec:
+def runnable(name: str, scale: int) -> ModelSpec:
     """The model, known to have this scale and to be more than printed numbers. Raises EsrError."""
     spec = find(name)
     if not spec.runnable:
@@ -85,7 +85,8 @@ def _runnable(name: str, scale: int) -> ModelSpec:
     return spec
 
 
-def _require_device(device: str) -> None:
+def require_device(device: str) -> None:
+    """Raises BadInput for a device that does not exist, or not here."""
     import torch
 
     if device not in ("cpu", "cuda"):
