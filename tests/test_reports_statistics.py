@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reports.statistics import differences, holm, ranks
+from tests.cli import esr
 from zoo.contract import BadInput
 
 
@@ -89,3 +90,11 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 def test_what_cannot_be_compared_says_why(values: dict[str, dict[str, float]], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         differences(values)
+
+
+def test_the_quality_command_says_which_differences_are_real(capsys: pytest.CaptureFixture[str]) -> None:
+    result = esr(capsys, "quality", "bicubic", "carn_m", "--weights", "none", "--data", "sample", "--json")
+    assert result.code == 0
+    assert [row["model"] for row in result.rows] == ["bicubic", "carn_m"]
+    assert "bicubic (none) - carn_m (none): +" in result.words
+    assert "too few images to say" in result.words

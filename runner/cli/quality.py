@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,8 +73,30 @@ def quality(
             row |= {"psnr_y_db": None, "ssim_y": None, "per_image": [], "error": str(error)}
         rows.append(row)
     emit(rows, as_json=as_json, columns=COLUMNS)
+    _compare([row for row in rows if not row["error"]])
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
+
+
+def _compare(rows: list[dict[str, Any]]) -> None:
+    """Say on stderr which of the networks' differences are real, where they can be compared image by image."""
+    values = {
+        f"{row['model']} ({row['weights']})": {score["name"]: score["psnr_y_db"] for score in row["per_image"]}
+        for row in rows
+    }
+    finite = all(math.isfinite(psnr) for images in values.values() for psnr in images.values())
+    if len(values) < 2 or not finite or len(rows[0]["per_image"]) < 2:
+        return
+    from reports.statistics import differences
+
+    found = differences(values)
+    talk("PSNR differences over images, 95 % bootstrap interval, p by Wilcoxon with Holm's correction:")
+    for gap in found:
+        verdict = "real" if gap.is_real() else "too few images to say" if gap.too_few else "not shown to be real"
+        talk(
+            f"  {escape(gap.first)} - {escape(gap.second)}: {gap.mean_db:+.3f} dB "
+            f"[{gap.low_db:.3f}, {gap.high_db:.3f}], p = {gap.p_corrected:.2g}, {gap.images} images: {verdict}"
+        )
 
 
 def runnable(name: str, scale: int) -> ModelSpec:
