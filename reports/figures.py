@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from reports.columns import Column
+from reports.figures_labels import Box, Scene, Segment, leader, settle
 from reports.tables import Cell, CellKind, Table
 from zoo.quantities import MULTI_ADDS, PARAMS, PSNR_Y
 
@@ -35,10 +36,28 @@ STYLE: Final[Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,
+    # Type 42 keeps text selectable and is what journals ask for.
+    "pdf.fonttype": 42,
 }
 _AREA_PER_K: Final = 0.45
 """Points^2 of a disc per thousand parameters."""
 _SIZE_KEY_K: Final = (100, 300, 1000)
+_WIDTH_IN: Final = 7.2
+_HEIGHT_IN: Final = 5.0
+_GROWTHS: Final = (1.0, 1.25, 1.6, 2.0, 2.6)
+"""Sides tried, until every name has its place."""
+_NAMED: Final = 60
+"""Networks that are named at most, those on the front first; a page of more names is read by nobody."""
+_ADJUSTED: Final = 30
+"""Names up to which adjustText is asked; its effort grows with the square."""
+LABEL_LENGTH: Final = 32
+
+# Without these a file would name the second it was made in, or the version of the library.
+METADATA: Final[Any] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,31 +148,70 @@ def _number(cell: Cell | None) -> float | None:
     return cell.value if cell.value is not None and math.isfinite(cell.value) else None
 
 
+def shortened(label: str) -> str:
+    """A label that leaves room for the data."""
+    return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
+
+
 def _slug(text: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in text.lower())
 
 
 def draw(figure: Figure) -> str:
-    """The figure as SVG text: area of a disc = parameters, Pareto front drawn, labels moved apart."""
-    # pyplot keeps global state; a figure of its own needs no backend.
+    """The figure as SVG text, without a background: it is embedded in a page that may be dark."""
+    return drawn_as(figure, file_format="svg").decode()
+
+
+def drawn_as(figure: Figure, *, file_format: str) -> bytes:
+    """The figure as a file of its own (svg, pdf): area of a disc = parameters, front drawn, no label on another.
+
+    A crowd that leaves no room for a name is drawn larger; names that find no place at the largest size are counted in
+    a note.
+    """
     from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        canvas = composed(figure)
+        if file_format != "svg":
+            canvas.patch.set_alpha(1.0)
+        target = io.BytesIO()
+        canvas.savefig(target, format=file_format, metadata=METADATA[file_format] | {"Title": figure.title})
+    return target.getvalue()
+
+
+def composed(figure: Figure) -> Any:
+    """The laid-out matplotlib figure; call it and use the result under `STYLE`."""
+    wanted = min(len(figure.points), _NAMED)
+    for growth in _GROWTHS:
+        canvas, named = _compose(figure, growth)
+        if named == wanted:
+            break
+    return canvas
+
+
+def _compose(figure: Figure, growth: float) -> tuple[Any, int]:
+    """The figure at `growth` times the usual side, and how many names found a place."""
+    # pyplot keeps global state; a figure of its own needs no backend.
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    with rc_context(STYLE):
-        canvas = Canvas(figsize=(7.2, 5.0), layout="constrained")
-        FigureCanvasSVG(canvas)
-        canvas.patch.set_alpha(0.0)
-        axes = canvas.add_subplot()
-        axes.patch.set_alpha(0.0)
-        _draw_front(axes, figure)
-        _draw_points(axes, figure)
-        _draw_axes(axes, figure)
-        _draw_reference(axes, figure)
-        _draw_labels(canvas, axes, figure)
-        target = io.StringIO()
-        canvas.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Title": figure.title})
-    return target.getvalue()
+    canvas = Canvas(figsize=(growth * _WIDTH_IN, growth * _HEIGHT_IN), layout="constrained")
+    FigureCanvasSVG(canvas)
+    canvas.patch.set_alpha(0.0)
+    axes = canvas.add_subplot()
+    axes.patch.set_alpha(0.0)
+    _draw_front(axes, figure)
+    _draw_points(axes, figure)
+    _draw_axes(axes, figure)
+    _draw_reference(axes, figure)
+    canvas.draw_without_rendering()
+    # Names may not move what they were placed on.
+    canvas.set_layout_engine("none")
+    named = _draw_labels(canvas, axes, figure)
+    if left_out := len(figure.points) - named:
+        told = f"{left_out} of {len(figure.points)} networks without a name: no room"
+        axes.set_title(told, loc="right", color=MUTED, fontsize=8)
+    return canvas, named
 
 
 def _draw_front(axes: Any, figure: Figure) -> None:
@@ -223,57 +281,87 @@ def _draw_axes(axes: Any, figure: Figure) -> None:
     legend.get_title().set_color(MUTED)
 
 
-def _draw_labels(canvas: Any, axes: Any, figure: Figure) -> None:
+def _draw_labels(canvas: Any, axes: Any, figure: Figure) -> int:
+    """Names beside their discs; returns how many found a place. The networks on the front choose first."""
     from adjustText import adjust_text
 
-    x = [p.multi_adds / 1e9 for p in figure.points]
-    y = [p.psnr_y_db for p in figure.points]
-    canvas.draw_without_rendering()
-    discs = _discs(canvas, axes, figure)
+    front = set(pareto_front(figure.points))
+    points = sorted(figure.points, key=lambda p: (p not in front, p.multi_adds, p.psnr_y_db, p.label))[:_NAMED]
+    discs = [_disc(canvas, axes, point) for point in points]
     to_data = axes.transData.inverted()
     texts = []
-    for box, point in zip(discs, figure.points, strict=True):
-        left, middle = to_data.transform((box.x1 + 3, (box.y0 + box.y1) / 2))
-        texts.append(axes.text(left, middle, point.label, va="center", fontsize=8.5, zorder=4, parse_math=False))
-    line_x, line_y = _along(pareto_front(figure.points))
-    # A count of iterations instead of a time limit: the picture may not depend on the machine's speed.
-    adjust_text(
-        texts,
-        x=[*x, *line_x],
-        y=[*y, *line_y],
-        objects=[axes.get_legend().get_window_extent(), *discs],
-        ax=axes,
-        iter_lim=400,
-        expand=(1.04, 1.15),
-        force_text=(0.1, 0.2),
-        force_static=(0.2, 0.4),
-        force_explode=(0.3, 0.8),
-        arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5},
+    for disc, point in zip(discs, points, strict=True):
+        left, middle = to_data.transform((disc.x1 + 3, disc.centre[1]))
+        texts.append(axes.text(left, middle, shortened(point.label), va="center", fontsize=8.5, zorder=4))
+    if len(points) <= _ADJUSTED:
+        # A count of iterations instead of a time limit: the picture may not depend on the machine's speed.
+        adjust_text(
+            texts,
+            x=[p.multi_adds / 1e9 for p in points],
+            y=[p.psnr_y_db for p in points],
+            objects=[axes.get_legend().get_window_extent(), *(_bbox(disc) for disc in discs)],
+            ax=axes,
+            iter_lim=200,
+            expand=(1.04, 1.15),
+            force_text=(0.1, 0.2),
+            force_static=(0.2, 0.4),
+            force_explode=(0.3, 0.8),
+        )
+    boxes = [Box(*text.get_window_extent().extents) for text in texts]
+    notes = [Box(*note.get_window_extent().extents) for note in axes.texts if note not in texts]
+    scene = Scene(
+        area=Box(*axes.bbox.extents),
+        blocked=[
+            *(_disc(canvas, axes, point).grown(1) for point in figure.points),
+            Box(*axes.get_legend().get_window_extent().extents),
+            *notes,
+        ],
+        lines=[_in_pixels(axes, pair) for pair in _segments(pareto_front(figure.points))],
     )
+    places = settle(boxes, [disc.centre for disc in discs], scene)
+    for text, old, new, disc in zip(texts, boxes, places, discs, strict=True):
+        if new is None:
+            text.remove()
+        else:
+            _put(axes, text, (new.x0 - old.x0, new.y0 - old.y0))
+            _draw_leader(axes, disc, new)
+    return sum(place is not None for place in places)
 
 
-def _discs(canvas: Any, axes: Any, figure: Figure) -> list[Any]:
-    """Bounding boxes of the discs in pixels, which labels must not cover."""
+def _put(axes: Any, text: Any, shift: tuple[float, float]) -> None:
+    x, y = axes.transData.transform(text.get_position())
+    text.set_position(axes.transData.inverted().transform((x + shift[0], y + shift[1])))
+
+
+def _draw_leader(axes: Any, disc: Box, label: Box) -> None:
+    segment = leader(disc.centre, (disc.x1 - disc.x0) / 2, label)
+    if segment:
+        x, y = zip(*axes.transData.inverted().transform(segment), strict=True)
+        axes.plot(x, y, color=MUTED, linewidth=0.5, zorder=2, scalex=False, scaley=False)
+
+
+def _disc(canvas: Any, axes: Any, point: Point) -> Box:
+    """The square around a disc, in pixels."""
+    x, y = axes.transData.transform((point.multi_adds / 1e9, point.psnr_y_db))
+    radius = math.sqrt(point.params / 1e3 * _AREA_PER_K / math.pi) * canvas.dpi / 72
+    return Box(x - radius, y - radius, x + radius, y + radius)
+
+
+def _bbox(box: Box) -> Any:
     from matplotlib.transforms import Bbox
 
-    pixels_per_point = canvas.dpi / 72
-    boxes = []
-    for point in figure.points:
-        x, y = axes.transData.transform((point.multi_adds / 1e9, point.psnr_y_db))
-        radius = math.sqrt(point.params / 1e3 * _AREA_PER_K / math.pi) * pixels_per_point
-        boxes.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
-    return boxes
+    return Bbox.from_extents(*box)
 
 
-def _along(front: Sequence[Point], *, steps: int = 12) -> tuple[list[float], list[float]]:
-    """Points along the drawn front, in axis units, that labels keep away from."""
-    x: list[float] = []
-    y: list[float] = []
-    for start, end in pairwise(front):
-        for k in range(1, steps):
-            x.append((start.multi_adds + k / steps * (end.multi_adds - start.multi_adds)) / 1e9)
-            y.append(start.psnr_y_db + k / steps * (end.psnr_y_db - start.psnr_y_db))
-    return x, y
+def _in_pixels(axes: Any, segment: Segment) -> Segment:
+    (x, y), (end_x, end_y) = axes.transData.transform(segment)
+    return (float(x), float(y)), (float(end_x), float(end_y))
+
+
+def _segments(front: Sequence[Point]) -> list[Segment]:
+    """The drawn front, piece by piece, in axis units."""
+    places = [(point.multi_adds / 1e9, point.psnr_y_db) for point in front]
+    return list(pairwise(places))
 
 
 def themed(svg: str, *, prefix: str) -> str:

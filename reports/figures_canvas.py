@@ -8,19 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from reports.figures import PAPER, STYLE
+from reports.figures import METADATA, PAPER, STYLE
 from zoo.contract import BadInput
 
 FORMATS: Final = ("svg", "pdf", "png")
 """By the suffix of the file."""
-
-_LABEL_LENGTH: Final = 32
-# Without these a file would name the second it was made in, or the version of the library.
-_METADATA: Final[Any] = {
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "png": {"Software": None},
-}
 
 
 def format_of(path: Path) -> str:
@@ -39,21 +31,15 @@ def canvas_of(width_in: float, height_in: float) -> Iterator[Any]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
-    # Type 42 keeps text selectable and is what journals ask for.
-    with rc_context({**STYLE, "pdf.fonttype": 42}):
+    with rc_context(STYLE):
         yield Canvas(figsize=(width_in, height_in), layout="constrained", facecolor=PAPER)
 
 
 def saved(canvas: Any, *, file_format: str, title: str) -> bytes:
     """The figure as a file's bytes; call it inside `canvas_of`."""
     target = io.BytesIO()
-    canvas.savefig(target, format=file_format, dpi=200, metadata=_METADATA[file_format] | {"Title": title})
+    canvas.savefig(target, format=file_format, dpi=200, metadata=METADATA[file_format] | {"Title": title})
     return target.getvalue()
-
-
-def shortened(label: str) -> str:
-    """A label that leaves room for the data."""
-    return label if len(label) <= _LABEL_LENGTH else label[: _LABEL_LENGTH - 1] + "…"
 
 
 def three_digits(value: float, *, padded: bool = False) -> str:

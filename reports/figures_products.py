@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from reports.figures import ACCENT, GRID, INK, MUTED, PAPER
-from reports.figures_canvas import canvas_of, saved, shortened, three_digits
+from reports.figures import ACCENT, GRID, INK, MUTED, PAPER, shortened
+from reports.figures_canvas import canvas_of, saved, three_digits
 from zoo.quantities import Product
 
 COLOURS: Final[Mapping[Product, tuple[str, str]]] = MappingProxyType(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reports.figures import ACCENT, GRID, INK, MUTED
-from reports.figures_canvas import canvas_of, saved, shortened, three_digits
+from reports.figures import ACCENT, GRID, INK, MUTED, shortened
+from reports.figures_canvas import canvas_of, saved, three_digits
 from zoo.protocols import Size
 from zoo.quantities import MULTI_ADDS, PEAK_MEMORY
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from reports.assemble import Report
-from reports.figures import draw
+from reports.figures import draw, drawn_as
 from reports.html import page
 from reports.text import results_csv, results_markdown, three_ways_csv, three_ways_markdown
-from zoo.files import write_text_atomically
+from zoo.files import write_bytes_atomically, write_text_atomically
 
 
 def write(report: Report, out_dir: Path) -> tuple[Path, ...]:
-    """Write figures/*.svg, results.csv, multi_adds.csv, results.md, last index.html; each is whole or not there."""
+    """Write figures (SVG, PDF), CSV and Markdown tables, last index.html; each is whole or not there."""
     drawn = {figure.key: draw(figure) for figure in report.figures}
-    content = {out_dir / "figures" / f"{key}.svg": svg for key, svg in drawn.items()}
+    content: dict[Path, str | bytes] = {}
+    for figure in report.figures:
+        content[out_dir / "figures" / f"{figure.key}.svg"] = drawn[figure.key]
+        content[out_dir / "figures" / f"{figure.key}.pdf"] = drawn_as(figure, file_format="pdf")
     content[out_dir / "results.csv"] = results_csv(report.tables)
     content[out_dir / "multi_adds.csv"] = three_ways_csv(report.three_ways)
     content[out_dir / "results.md"] = "\n".join(
         (results_markdown(report.tables), three_ways_markdown(report.three_ways))
     )
     content[out_dir / "index.html"] = page(report, drawn)
-    for path, text in content.items():
-        write_text_atomically(path, text)
+    for path, data in content.items():
+        if isinstance(data, bytes):
+            write_bytes_atomically(path, data)
+        else:
+            write_text_atomically(path, data)
     return tuple(content)

@@ -177,7 +177,9 @@ def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
     names = [path.relative_to(tmp_path / "a").as_posix() for path in first]
     assert names == [
         "figures/pareto_x4_b100_measured.svg",
+        "figures/pareto_x4_b100_measured.pdf",
         "figures/pareto_x4_b100_printed.svg",
+        "figures/pareto_x4_b100_printed.pdf",
         "results.csv",
         "multi_adds.csv",
         "results.md",
