@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,15 @@ from zoo.protocols import LrRecipe, Size
 _CACHE_VERSION: Final = 1
 _HR_FOLDERS: Final = ("DIV2K_train_HR", "Flickr2K_HR", "LSDIR_HR", "HR", "HR_train")
 """Where known training sets keep their HR images below their root, the first that holds images wins; else the root."""
+
+
+class OnBad(Enum):
+    """What an image that cannot be read, or is smaller than a patch, does to a training set."""
+
+    STOP = "stop"
+    "It ends the opening with its name."
+    SKIP = "skip"
+    "It is left out and listed."
 
 
 @dataclass(frozen=True)
@@ -68,21 +79,27 @@ def open_training_images(
     lr_patch_px: int,
     cache: Path,
     recipe: LrRecipe = LrRecipe.MATLAB_U8,
-    on_bad: str = "stop",
+    on_bad: OnBad = OnBad.STOP,
     on_image: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TrainingImages:
     """The training set of some folders, decoded and downsampled once into `cache` and mapped from there.
 
-    `on_bad` says what an image that cannot be read or is smaller than a patch does: "stop" raises BadInput with its
-    name, "skip" leaves it out and lists it in `skipped`. A changed file makes the cache anew.
+    `on_bad` says what an image that cannot be read or is smaller than a patch does: STOP raises BadInput with its
+    name, SKIP leaves it out and lists it in `skipped`. A changed file makes the cache anew.
     """
     files = [file for root in roots for file in hr_files(root)]
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    question = json.dumps([_CACHE_VERSION, scale, lr_patch_px, recipe.value, on_bad, stats])
+    question = json.dumps([_CACHE_VERSION, scale, lr_patch_px, recipe.value, on_bad.value, stats])
     folder = cache / f"patches-{hashlib.sha256(question.encode()).hexdigest()[:16]}"
     index = folder / "index.json"
     if not index.is_file():
-        _build(files, folder, index, scale, lr_patch_px, recipe, on_bad, on_image)
+        try:
+            _build(files, folder, index, scale, lr_patch_px, recipe, on_bad, on_image)
+        except BaseException:
+            # The files are gone already, each with its own failure; an empty folder would only puzzle.
+            with suppress(OSError):
+                folder.rmdir()
+            raise
     return _mapped(folder, index, scale)
 
 
@@ -93,7 +110,7 @@ def _build(
     scale: int,
     lr_patch_px: int,
     recipe: LrRecipe,
-    on_bad: str,
+    on_bad: OnBad,
     on_image: Callable[[int, int], None],
 ) -> None:
     names, sizes, skipped = [], [], []
@@ -103,7 +120,7 @@ def _build(
                 try:
                     lr, hr = _pair(file, scale, lr_patch_px, recipe)
                 except BadInput as error:
-                    if on_bad != "skip":
+                    if on_bad is OnBad.STOP:
                         raise BadInput(
                             f"{error} Mend or remove it, or leave such images out with --on-bad skip."
                         ) from error

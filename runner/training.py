@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from runner.images import U8
 from runner.patches import TrainingImages, draw
 from runner.recipes import Recipe, parse_recipe
+from zoo.catalogue import find
 from zoo.contract import BadInput, JobFailed
-from zoo.create import create_model
 from zoo.files import atomic_target, write_bytes_atomically, write_text_atomically
 
 CHECKPOINT: Final = "checkpoint.pt"
@@ -59,7 +59,7 @@ Validate = Callable[[nn.Module], dict[str, float]]
 def start(recipe: Recipe, *, network: nn.Module | None = None) -> State:
     """The state before the first step: the zoo's network under the recipe's seed, or `network`."""
     torch.manual_seed(recipe.seed)
-    network = network or create_model(recipe.model, recipe.scale, weights=None)
+    network = network or find(recipe.model).network(recipe.scale)
     network.train().requires_grad_(True)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=recipe.betas)
     return State(network=network, average=copy.deepcopy(network).eval().requires_grad_(False), optimizer=optimizer)
@@ -137,8 +137,8 @@ def _step(network: Any, optimizer: Any, fabric: Fabric, recipe: Recipe, iteratio
     value = float(loss.detach())
     if not math.isfinite(value):
         raise Diverged(
-            f"The loss of step {iteration + 1} is {value}. The last checkpoint is from before it; "
-            f"go on from there with a smaller rate (it was {recipe.rate_at(iteration):g})."
+            f"The loss of step {iteration + 1} is {value}. What is checkpointed is from before it. "
+            f"Train with a smaller rate in the recipe (it was {recipe.rate_at(iteration):g})."
         )
     fabric.backward(loss)
     optimizer.step()

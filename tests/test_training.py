@@ -13,7 +13,7 @@ from torch import nn
 
 from runner import training
 from runner.images import write_rgb
-from runner.patches import TrainingImages, draw, open_training_images
+from runner.patches import OnBad, TrainingImages, draw, open_training_images
 from runner.recipes import Recipe, load_recipe, parse_recipe, recipe_names
 from runner.resize import matlab_bicubic
 from tests.cli import esr
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def opened(folder: Path, **options: str) -> TrainingImages:
+def opened(folder: Path, **options: OnBad) -> TrainingImages:
     return open_training_images([folder], scale=4, lr_patch_px=8, cache=folder.parent / "cache", **options)
 
 
@@ -105,15 +105,15 @@ def test_a_small_image_stops_or_is_left_out_by_name(folder: Path) -> None:
     write_rgb(folder / "small.png", np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(BadInput, match=r"small\.png is 20x20, smaller than a patch of 32 px"):
         opened(folder)
-    assert not list((folder.parent / "cache").glob("*/*"))
-    assert [line.split(":")[0] for line in opened(folder, on_bad="skip").skipped] == ["small.png"]
+    assert not list((folder.parent / "cache").iterdir())
+    assert [line.split(":")[0] for line in opened(folder, on_bad=OnBad.SKIP).skipped] == ["small.png"]
 
 
 def test_a_corrupt_image_is_named(folder: Path) -> None:
     (folder / "torn.png").write_bytes((folder / "0.png").read_bytes()[:200])
     with pytest.raises(BadInput, match=r"torn\.png"):
         opened(folder)
-    assert len(opened(folder, on_bad="skip").names) == 4
+    assert len(opened(folder, on_bad=OnBad.SKIP).names) == 4
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_loss_falls(folder: Path) -> None:
@@ -210,3 +210,22 @@ def test_a_patch_that_the_network_cannot_take_is_refused_at_once(
     assert result.code == 2
     assert "agdn_s needs LR patches of at least 15 px and a multiple of 1, the recipe mine has 8" in result.words
     assert not (folder.parent / "out").exists()
+
+
+def test_the_seed_of_a_recipe_decides_the_initial_weights() -> None:
+    recipes = [RECIPE, RECIPE, RECIPE.model_copy(update={"seed": 1})]
+    first, again, other = (weights(training.start(recipe)) for recipe in recipes)
+    assert first == again
+    assert first != other
+
+
+def test_an_unscaled_recipe_with_a_warm_up_can_be_resumed(folder: Path) -> None:
+    training.train(tiny(), RECIPE, opened(folder), folder=folder / "run", until=1)
+    held = training.checkpoint_recipe(folder / "run")
+    assert held == RECIPE.scaled_to(held.iterations) == RECIPE
+
+
+def test_a_resumed_run_takes_no_budget(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = esr(capsys, "train", "--recipe", "agdn_s_x4_short", "--data", str(folder), "--resume", "--budget", "5m")
+    assert result.code == 2
+    assert "keeps its length" in result.words

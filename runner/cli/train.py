@@ -11,6 +11,8 @@ from rich.markup import escape
 
 from runner.cli.options import DataDir, Json
 from runner.cli.output import emit, progress, talk
+from runner.patches import OnBad
+from zoo.catalogue import find
 from zoo.contract import BadInput
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def train(
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Scale the recipe to these.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Scale it to this time: 90s, 30m, 2h.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    on_bad: Annotated[str, typer.Option("--on-bad", help="Images that cannot be used: stop or skip.")] = "stop",
+    on_bad: Annotated[OnBad, typer.Option("--on-bad", help="What an image that cannot be used does.")] = OnBad.STOP,
     validate: Annotated[str, typer.Option("--validate", help="Data set whose PSNR the curve shows.")] = "sample",
     validate_every: Annotated[int, typer.Option("--validate-every", min=1, help="Iterations.")] = 1000,
     data_dir: DataDir = None,
@@ -55,8 +57,8 @@ def train(
     from runner.training import resume as resumed
     from runner.training import train as run
 
-    if on_bad not in ("stop", "skip"):
-        raise BadInput(f"{on_bad!r} is no way to treat bad images. Pass --on-bad stop or --on-bad skip.")
+    if resume and budget is not None:
+        raise BadInput("A run that goes on keeps its length. Leave --budget out, or start anew without --resume.")
     if iterations is not None and budget is not None:
         raise BadInput("Pass --iterations or --budget, not both.")
     if not resume and (out / CHECKPOINT).exists():
@@ -66,7 +68,7 @@ def train(
     images = _images(data, chosen, out, on_bad)
     for line in images.skipped:
         talk(f"[yellow]left out:[/] {escape(line)}")
-    check = _validation(validate, chosen.scale, data_dir)
+    check = _validation(validate, chosen, data_dir)
     if resume:
         held = checkpoint_recipe(out)
         chosen = chosen.scaled_to(iterations or held.iterations)
@@ -91,7 +93,6 @@ def train(
 
 def _recipe(name_or_file: str) -> Recipe:
     from runner.recipes import load_recipe
-    from zoo.catalogue import find
 
     recipe = load_recipe(name_or_file)
     spec = find(recipe.model)
@@ -111,7 +112,7 @@ def _seconds(budget: str) -> float:
     return float(match[1]) * _UNITS_S[match[2]]
 
 
-def _images(roots: list[Path], recipe: Recipe, out: Path, on_bad: str) -> TrainingImages:
+def _images(roots: list[Path], recipe: Recipe, out: Path, on_bad: OnBad) -> TrainingImages:
     from runner.patches import open_training_images
 
     with progress() as bar:
@@ -126,13 +127,14 @@ def _images(roots: list[Path], recipe: Recipe, out: Path, on_bad: str) -> Traini
         )
 
 
-def _validation(name: str, scale: int, folders: list[Path] | None) -> Validate:
+def _validation(name: str, recipe: Recipe, folders: list[Path] | None) -> Validate:
     from runner.datasets import open_dataset
     from runner.tasks.quality import evaluate
     from zoo.protocols import EvalProtocol
 
-    dataset = open_dataset(name, scale, folders=folders or ())
-    return lambda network: {"psnr_y_db": evaluate(network, dataset, protocol=EvalProtocol())["psnr_y_db"]}
+    dataset = open_dataset(name, recipe.scale, folders=folders or ())
+    protocol = EvalProtocol(inference=find(recipe.model).inference)
+    return lambda network: {"psnr_y_db": evaluate(network, dataset, protocol=protocol)["psnr_y_db"]}
 
 
 def _affordable(recipe: Recipe, images: TrainingImages, seconds: float) -> int:

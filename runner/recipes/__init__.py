@@ -55,11 +55,11 @@ class Recipe(BaseModel):
         return rate * min(1.0, (iteration + 1) / self.warm_up) if self.warm_up else rate
 
     def scaled_to(self, iterations: int) -> Recipe:
-        """The same recipe in `iterations` steps, its halvings at the same parts of the run."""
+        """The same recipe in `iterations` steps, warm-up and halvings at the same parts of the run."""
         if iterations < 1:
             raise BadInput(f"A training of {iterations} iterations is none. Allow at least one.")
         marks = tuple(sorted({max(1, mark * iterations // self.iterations) for mark in self.halve_at}))
-        warm_up = min(self.warm_up, iterations // 10)
+        warm_up = self.warm_up * iterations // self.iterations
         return self.model_copy(update={"iterations": iterations, "halve_at": marks, "warm_up": warm_up})
 
     def difference(self, other: Recipe) -> list[str]:
