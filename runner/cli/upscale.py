@@ -11,12 +11,15 @@ from rich.markup import escape
 
 from runner.cli.options import Json, Scale, Weights, WeightsDir
 from runner.cli.output import emit, progress, talk
+from runner.cli.quality import require_device, runnable
+from runner.plan import AUTO, choose_weights
 from zoo.contract import BadInput, EsrError
+from zoo.protocols import CropToMultiple, PadSymmetric, Tiled
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
-    from zoo.protocols import Inference
+    from runner.inference import Network
 
 COLUMNS = {"image": "image", "lr": "LR", "sr": "SR", "out": "written to", "seconds": "s"}
 
@@ -31,7 +34,7 @@ def upscale(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A PNG, or for a folder a folder of PNGs.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Zoo name or my_net.py:MyNet.")] = "agdn",
     scale: Scale = 4,
-    weights: Weights = "official",
+    weights: Weights = AUTO,
     tile: Annotated[int, typer.Option("--tile", min=0, help="LR side above which tiles are cut; 0: never.")] = 512,
     halo: Annotated[int, typer.Option("--halo", min=0, help="LR pixels of neighbourhood around a tile.")] = 32,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
@@ -43,23 +46,29 @@ def upscale(
 
     An image that cannot be done is named, the others are done; the exit code is then 1.
     """
-    from runner.cli.quality import require_device, runnable
+    from runner.inference import infer
     from zoo.create import create_model
     from zoo.weights import default_store
 
     spec = runnable(model, scale)
     require_device(device)
     jobs = list(_jobs(source, target, overwrite=overwrite))
-    network = create_model(
-        spec, scale, None if weights == "none" or not spec.learned else weights, store=default_store(weights_dir or ())
-    ).to(device)
+    choice = choose_weights(weights, reference=model, spec=spec, scale=scale)
+    network = create_model(spec, scale, choice, store=default_store(weights_dir or ())).to(device)
+    # Evaluation may cut pixels off; a user's picture keeps them.
+    rule = PadSymmetric(cut.multiple_px) if isinstance(cut := spec.inference, CropToMultiple) else spec.inference
+    tiles = Tiled(tile, halo) if tile else None
+
+    def run(lr: Tensor) -> Tensor:
+        return infer(network, lr, scale, rule)
+
     rows = []
     with progress() as bar:
         task = bar.add_task(f"{spec.name} x{scale}", total=len(jobs))
         for image, out in jobs:
             row: dict[str, Any] = {"image": str(image), "model": spec.name, "scale": scale, "error": None}
             try:
-                row |= _one(network, image, out, scale, spec.inference, tile=tile, halo=halo, device=device)
+                row |= _one(run, image, out, scale, tiles, device=device)
             except EsrError as error:
                 talk(f"[bold red]failed:[/] {escape(str(error))}")
                 row |= {"lr": None, "sr": None, "out": None, "seconds": None, "error": str(error)}
@@ -95,48 +104,23 @@ def _jobs(source: Path, target: Path, *, overwrite: bool) -> Iterator[tuple[Path
     yield from pairs
 
 
-def _one(
-    network: nn.Module,
-    image: Path,
-    out: Path,
-    scale: int,
-    rule: Inference,
-    *,
-    tile: int,
-    halo: int,
-    device: str,
-) -> dict[str, Any]:
+def _one(network: Network, image: Path, out: Path, scale: int, tiles: Tiled | None, *, device: str) -> dict[str, Any]:
     import time
 
-    import torch
-
     from runner.images import read_rgb, size_of, write_rgb
-    from runner.inference import infer
-    from runner.tasks.quality import to_tensor, to_uint8
-    from zoo.contract import JobFailed
-    from zoo.protocols import CropToMultiple, PadSymmetric, Tiled
+    from runner.tasks.quality import super_resolve, to_uint8
+    from zoo.protocols import Whole
 
     lr = read_rgb(image, grey_to_rgb=True)
-    if isinstance(rule, CropToMultiple):
-        # Evaluation may cut pixels off; a user's picture keeps them.
-        rule = PadSymmetric(rule.multiple_px)
-    tiled = Tiled(tile, halo) if tile and max(size_of(lr)) > tile else None
+    rule = tiles if tiles and max(size_of(lr)) > tiles.tile_px else Whole()
     started = time.perf_counter()
-    with torch.inference_mode():
-
-        def run(x: torch.Tensor) -> torch.Tensor:
-            return infer(network, x, scale, rule)
-
-        x = to_tensor(lr).to(device)
-        sr = infer(run, x, scale, tiled)[0] if tiled else run(x)[0]
-    if not bool(torch.isfinite(sr).all()):
-        raise JobFailed(f"{image}: the network's output holds NaN or infinity. Check its weights.")
-    pixels = to_uint8(sr.clamp(0, 1).float().cpu())
+    pixels = to_uint8(super_resolve(network, lr, scale, rule, name=str(image), device=device))
+    seconds = time.perf_counter() - started
     write_rgb(out, pixels)
     return {
         "lr": str(size_of(lr)),
         "sr": str(size_of(pixels)),
         "out": str(out),
-        "inference": (tiled or rule).id,
-        "seconds": time.perf_counter() - started,
+        "inference": rule.id,
+        "seconds": seconds,
     }

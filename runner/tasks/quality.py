@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from runner.datasets import Dataset, Pair
 from runner.images import U8, size_of
-from runner.inference import infer, sr_size
+from runner.inference import Network, infer, sr_size
 from runner.metrics import Image, scores
 from zoo.contract import BadInput, JobFailed
-from zoo.protocols import EvalProtocol, Rounding
+from zoo.protocols import EvalProtocol, Inference, Rounding
 
 VERSION: Final = 1
 """Raise it when a change of this file, of the metrics or of the resizing changes a result."""
@@ -82,19 +82,28 @@ def _super_resolve(
     network: nn.Module, lr: U8, hr: U8, *, pair: Pair, dataset: Dataset, protocol: EvalProtocol, device: str
 ) -> tuple[Tensor, U8]:
     """SR (3, h, w) in [0, 1] on the CPU, and the part of HR that it is to be compared with."""
-    expected = sr_size(size_of(lr), dataset.scale, protocol.inference)
+    name = f"{pair.name} of {dataset.name}"
+    sr = super_resolve(network, lr, dataset.scale, protocol.inference, name=name, device=device)
+    height, width = sr.shape[1:]
+    return sr, hr[:height, :width]
+
+
+def super_resolve(network: Network, lr: U8, scale: int, rule: Inference, *, name: str, device: str = "cpu") -> Tensor:
+    """SR of one image: (3, h*scale, w*scale) in [0, 1] on the CPU.
+
+    Raises JobFailed, with the image's `name`, on an output of another size or with NaN or infinity.
+    """
+    expected = sr_size(size_of(lr), scale, rule)
     with torch.inference_mode():
-        sr = infer(network, to_tensor(lr).to(device), dataset.scale, protocol.inference)
+        sr = infer(network, to_tensor(lr).to(device), scale, rule)
         if tuple(sr.shape) != (1, 3, *expected):
             raise JobFailed(
-                f"{pair.name} of {dataset.name}: the network made {tuple(sr.shape)} of LR {size_of(lr)} at "
-                f"x{dataset.scale}. Expected (1, 3, {expected.height}, {expected.width})."
+                f"{name}: the network made {tuple(sr.shape)} of LR {size_of(lr)} at x{scale}. "
+                f"Expected (1, 3, {expected.height}, {expected.width})."
             )
         if not bool(torch.isfinite(sr).all()):
-            raise JobFailed(
-                f"{pair.name} of {dataset.name}: the network's output holds NaN or infinity. Check its weights."
-            )
-        return sr[0].clamp(0, 1).float().cpu(), hr[: expected.height, : expected.width]
+            raise JobFailed(f"{name}: the network's output holds NaN or infinity. Check its weights.")
+        return sr[0].clamp(0, 1).float().cpu()
 
 
 def to_tensor(img: U8) -> Tensor:
