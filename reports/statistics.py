@@ -100,7 +100,9 @@ def ranks(values: PerImage, *, confidence: float = 0.95, seed: int = 0, resample
     table = _table(values)
     matrix = np.stack([table[name] for name in values])
     drawn = np.random.default_rng(seed).integers(matrix.shape[1], size=(resamples, matrix.shape[1]))
-    places = stats.rankdata(-matrix[:, drawn].mean(axis=2), method="min", axis=0)
+    # Network by network: all at once would hold networks x resamples x images values.
+    means = np.stack([row[drawn].mean(axis=1) for row in matrix])
+    places = stats.rankdata(-means, method="min", axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(places, [tail, 1 - tail], axis=1, method="closest_observation")
     own = stats.rankdata(-matrix.mean(axis=1), method="min")

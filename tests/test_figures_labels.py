@@ -53,10 +53,12 @@ def _rendered(figure: Figure) -> tuple[dict[str, Box], list[Box], Box]:
 
 def _discs(artist: Any) -> list[Box]:
     centres = artist.get_offset_transform().transform(artist.get_offsets())
+    if not len(centres):  # a handle of the legend, which has sizes and no place
+        return []
     areas = artist.get_sizes()
     pixels = artist.figure.dpi / 72
     radii = [math.sqrt(area / math.pi) * pixels for area in areas]
-    return [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(centres, radii, strict=len(radii) == len(centres))]
+    return [Box(x - r, y - r, x + r, y + r) for (x, y), r in zip(centres, radii, strict=True)]
 
 
 @pytest.mark.parametrize("figure", [*_committed(), _crowd(60)], ids=lambda figure: str(figure.key))
