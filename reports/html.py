@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from reports.assemble import Report
 from reports.payload import Pools
+from reports.payload_papers import claims
 from reports.sections import SECTIONS, Content, Section
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -36,7 +37,8 @@ def page(report: Report, figures: Mapping[str, str], *, sections: Sequence[Secti
     libraries = {section.library: None for section in shown if section.library is not None}
     return environment.get_template("report.html.jinja").render(
         report=report,
-        data={"sections": payloads, **pools.content()},
+        # The pools last: the others fill them.
+        data={"sections": payloads, "claims": claims(report, pools), **pools.content()},
         styles=[_asset("report.css"), *_assets(shown, "css")],
         libraries=[Markup(_closed(library())) for library in libraries],
         scripts=[_asset("report.js"), *_assets(shown, "js")],

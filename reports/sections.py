@@ -17,11 +17,13 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from reports.assemble import Report, outcome_counts
+from reports.columns import dataset_order
 from reports.compare import VerdictKind
 from reports.figures import themed
 from reports.payload import RUNS_SHOWN, Pools, results_table
+from reports.payload_papers import paper_views
 from reports.tables import CellKind, Table
-from zoo.facts import Json, Measured
+from zoo.facts import Json, Measured, Ok
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ def _start(content: Content) -> Mapping[str, Any]:
         "dates": sorted({run.provenance.created_utc[:10] for run in report.runs if not run.stale}),
         "outcomes": outcome_counts(report.runs),
         "networks": _network_counts(report.tables),
-        "lead": next(iter(_drawn(content)), None),
+        "datasets": _datasets(report.runs),
+        "lead": next(iter(_drawn(content, "start-")), None),
         **_tally(content),
     }
 
@@ -81,12 +84,20 @@ def _figures(content: Content) -> Mapping[str, Any]:
     return {"figures": _drawn(content)}
 
 
-def _drawn(content: Content) -> list[tuple[Any, Markup]]:
-    return [(figure, Markup(themed(content.drawn[figure.key], prefix=figure.key))) for figure in content.report.figures]
+def _drawn(content: Content, place: str = "") -> list[tuple[Any, Markup]]:
+    """Figures and their SVG, with ids of its own in each place."""
+    return [
+        (figure, Markup(themed(content.drawn[figure.key], prefix=f"{place}{figure.key}")))
+        for figure in content.report.figures
+    ]
 
 
 def _results(content: Content, pools: Pools) -> Json:
     return {"tables": [results_table(table, pools) for table in content.report.tables]}
+
+
+def _tables(content: Content, pools: Pools) -> Json:
+    return {"tables": paper_views(content.report, pools)}
 
 
 def _three_ways(content: Content) -> Mapping[str, Any]:
@@ -97,8 +108,15 @@ def _three_ways(content: Content) -> Mapping[str, Any]:
 def _tally(content: Content) -> Mapping[str, Any]:
     report = content.report
     papers = {judged.paper.key: judged.paper for judged in report.judgements}
+    stems = {(view.paper.key, view.table.key): view.stem for view in report.papers}
     tally = [
-        {"paper": papers[paper], "table": papers[paper].tables[table], "counts": counts, "total": counts.total()}
+        {
+            "paper": papers[paper],
+            "table": papers[paper].tables[table],
+            "stem": stems[paper, table],
+            "counts": counts,
+            "total": counts.total(),
+        }
         for (paper, table), counts in report.tally.items()
     ]
     return {"tally": tally, "kinds": list(VerdictKind)}
@@ -112,6 +130,12 @@ def _distinct(runs: Iterable[Measured], of: Callable[[Measured], Mapping[str, st
     """Distinct machines or library sets of the current runs, newest first."""
     found = {tuple(sorted(of(run).items())): dict(of(run)) for run in runs if not run.stale}
     return list(found.values())
+
+
+def _datasets(runs: Iterable[Measured]) -> list[str]:
+    """Data sets with a current result, in the field's order."""
+    found = {r.key.dataset for r in runs if r.key.dataset and isinstance(r.outcome, Ok) and not r.stale}
+    return sorted(found, key=dataset_order)
 
 
 def _network_counts(tables: Sequence[Table]) -> dict[str, int]:
@@ -137,6 +161,12 @@ SECTIONS: Final = (
         view="results",
         context=_three_ways,
         shown=lambda content: bool(content.report.three_ways),
+    ),
+    Section(
+        key="tables",
+        title="Tables",
+        payload=_tables,
+        shown=lambda content: bool(content.report.papers),
     ),
     Section(key="figures", title="Figures", context=_figures, shown=lambda content: bool(content.report.figures)),
     Section(key="audit", title="Audit", context=_tally),

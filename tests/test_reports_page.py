@@ -168,6 +168,11 @@ def test_runs_are_counted_by_outcome_and_stale_ones_apart() -> None:
     assert outcome_counts(records) == {"finished": 1, "failed": 0, "not applicable": 0, "stale": 1}
 
 
+def _exports(stem: str) -> list[str]:
+    modes = ("", "-measured", "-printed", "-difference")
+    return [*(f"{stem}{mode}.{kind}" for mode in modes for kind in ("csv", "md", "tex")), f"{stem}.json"]
+
+
 def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
     records = [
         *(counted(name, params=300_000, multi_adds=16 * 10**9) for name in ("agdn", "bsrn")),
@@ -185,6 +190,8 @@ def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
         "results.csv",
         "multi_adds.csv",
         "results.md",
+        *(f"tables/{name}" for table in range(1, 7) for name in _exports(f"table{table}")),
+        "tables/all.tex",
         "index.html",
     ]
 

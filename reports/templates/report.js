@@ -8,6 +8,8 @@ const esr = (() => {
 
   // Positions in the arrays of the page's data; reports/payload.py writes them in this order.
   const RUN = { model: 0, scale: 1, task: 2, protocol: 3, dataset: 4, outcome: 5, result: 6, created: 7, duration: 8, machine: 9, versions: 10, commit: 11, sha: 12, origin: 13, key: 14, stale: 15, revision: 16, version: 17 };
+  // Of reports/payload_papers.py.
+  const CLAIM = { paper: 0, table: 1, row: 2, model: 3, scale: 4, metric: 5, dataset: 6, printed: 7, unit: 8, mark: 9, verdict: 10, cause: 11, ours: 12, runs: 13, citation: 14 };
   const MARKS = { reproduced: "✓", explained: "≈", contradicted: "✗", "not measured": "" };
 
   /** Element with attributes and children; text is only ever set as text. */
@@ -116,6 +118,27 @@ const esr = (() => {
       ["Record", `${run[RUN.key]}, model revision ${run[RUN.revision]}, task version ${run[RUN.version]}`],
     ]);
   }
+  /** What a paper prints, where, and what became of it; runs that stand above already are not told twice. */
+  function claimFacts(claim, told) {
+    const verdict = data.verdicts[claim[CLAIM.verdict]];
+    const emphasis = ["", "emphasised as best", "emphasised as second"][claim[CLAIM.mark]];
+    const others = claim[CLAIM.runs].filter((index) => !told.includes(index));
+    return [
+      el("h4", {}, "Printed"),
+      facts([["Value", `${claim[CLAIM.printed]} ${text(claim[CLAIM.unit])}`], ["In the paper", emphasis], ["Source", text(claim[CLAIM.citation])]]),
+      el("p", {}, el("strong", { class: verdict.replace(" ", "_") }, verdict)), sentence(text(claim[CLAIM.cause]), text(claim[CLAIM.model])),
+      ...others.flatMap((index) => [el("h4", {}, "Another run that decided"), runFacts(data.runs[index])]),
+    ];
+  }
+  /** A number of the page's data: JSON has no word for infinity. */
+  const number = (value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value === "nan" ? null : value ?? null);
+  /** Hand a text to the user as a file, without a server. */
+  function save(name, content, type) {
+    const url = URL.createObjectURL(new Blob([content], { type }));
+    const link = el("a", { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
   function show(cell) {
     const content = cell.explain();
     card.replaceChildren(...content);
@@ -164,8 +187,9 @@ const esr = (() => {
     for (const link of document.querySelectorAll("#nav a")) {
       if (link.dataset.view === view.dataset.view) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
     }
-    for (const root of view.children) { wake(root); if (args.length) live.get(root.id).open?.(args); }
-    scrollTo(0, 0);
+    let target = null;
+    for (const root of view.children) { wake(root); if (args.length) target ??= live.get(root.id).open?.(args); }
+    if (target) target.scrollIntoView(); else scrollTo(0, 0);
   }
   function theme() {
     const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -197,5 +221,5 @@ const esr = (() => {
     addEventListener("beforeprint", () => { for (const view of views()) for (const root of view.children) { wake(root); live.get(root.id).print?.(); } });
   }
 
-  return { data, MARKS, RUN, Grid, byId, el, explains, facts, hide, runFacts, section, sentence, start, text };
+  return { data, CLAIM, MARKS, RUN, Grid, byId, claimFacts, el, explains, facts, hide, number, runFacts, save, section, sentence, start, text };
 })();

@@ -1,13 +1,12 @@
 /** The results: all networks at one scale, measured numbers with the printed ones below. */
 esr.section("results", ({ payload }) => {
-  const { data, Grid, MARKS, byId, el, explains, facts, hide, runFacts, sentence, text } = esr;
+  const { data, Grid, MARKS, byId, el, explains, facts, hide, number, runFacts, sentence, text } = esr;
   // Positions as reports/payload.py writes them.
   const ROW = { model: 0, name: 1, venue: 2, note: 3, flags: 4, cells: 5 };
   const CELL = { kind: 0, text: 1, value: 2, detail: 3, runs: 4, remedy: 5, stale: 6, printed: 7, printedValue: 8, citation: 9, verdict: 10, cause: 11 };
   const ABLATION = 1, NOT_RUNNABLE = 2;
   const MISSING = data.kinds.indexOf("missing");
   const full = (entry) => (typeof entry === "number" ? [MISSING, "not measured", null, "", [], entry, 0] : entry);
-  const number = (value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value === "nan" ? null : value ?? null);
 
   function resultCell(row, column, entry) {
     const cell = full(entry);
