@@ -13,7 +13,7 @@ from pathlib import Path
 from runner.datasets import MANIFEST_FILE, HrImages, entry_of, prepared_folder
 from runner.images import write_rgb
 from runner.known_sets import ImageEntry, Manifest
-from runner.resize import matlab_bicubic
+from runner.resize_others import make_lr
 from zoo.contract import BadInput
 from zoo.files import write_text_atomically
 from zoo.protocols import LrRecipe
@@ -89,7 +89,7 @@ def write_lr(
     with folder_when_complete(target) as part:
         for name in images.paths:
             hr = images.load(name)
-            lr = matlab_bicubic(hr, scale, recipe)
+            lr = make_lr(hr, scale, recipe)
             hr_entries[name], lr_entries[name] = entry_of(hr), entry_of(lr)
             write_rgb(part / f"{name}x{scale}.png", lr)
             if on_image:

@@ -20,7 +20,7 @@ import platformdirs
 
 from runner.images import U8, image_files, pixel_sha256, read_rgb, size_of
 from runner.known_sets import KNOWN_SETS, ImageEntry, Manifest, committed_manifest, how_to_get, known_set
-from runner.resize import matlab_bicubic
+from runner.resize_others import make_lr
 from zoo.contract import BadInput
 from zoo.protocols import LrRecipe, Size
 
@@ -109,7 +109,7 @@ class Dataset:
         """(lr, hr) of one image, uint8 (h, w, 3), HR cropped to scale times LR. Raises BadInput."""
         hr = self.hr.load(pair.name)
         if pair.lr_path is None:
-            lr = matlab_bicubic(hr, self.scale, self.recipe)
+            lr = make_lr(hr, self.scale, self.recipe)
         else:
             lr = read_rgb(pair.lr_path, grey_to_rgb=pair.name in self.hr.grey_names)
             self._require_fit(pair, lr, hr)

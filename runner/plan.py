@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import machine
+from runner.protocol_choice import ProtocolChoice
 from runner.store import Store
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
@@ -86,6 +87,8 @@ class Protocols:
     "None: all there are."
     evaluation: EvalProtocol | None = None
     "None: the default protocol with each model's own inference rule."
+    choice: ProtocolChoice = ProtocolChoice()
+    "What is to differ from that."
     device: str = "cpu"
     threads: int = field(default_factory=machine.default_threads)
     form: Form = Form.PLAIN
@@ -100,7 +103,7 @@ class Protocols:
                 timed = self.timed_lr or lr
                 return TimingProtocol(device=self.device, lr=timed, threads=self.threads, form=self.form)
             case Task.QUALITY:
-                return self.evaluation or EvalProtocol(inference=spec.inference)
+                return self.choice.of(self.evaluation or EvalProtocol(inference=spec.inference))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def to_uint8(sr: Tensor) -> U8:
 
 
 def _rounded(sr: Tensor, rounding: Rounding) -> Image:
-    if rounding is Rounding.NONE:
+    if not rounding.of_sr:
         exact: npt.NDArray[np.float64] = (sr.double() * 255).permute(1, 2, 0).contiguous().numpy()
         return exact
     return to_uint8(sr)
