@@ -82,10 +82,12 @@ def test_other_text_is_refused_with_the_parts_there_are(text: str) -> None:
     ("text", "words"),
     [
         ("", "is no protocol"),
-        ("y601-crop4-u8-gauss11-matlab-u8", "has no inference"),
+        ("y601-crop4-u8-gauss11-matlab-u8", "it has no inference"),
         ("y601-crop4-u8-gauss11-bicubic-whole", "'bicubic-whole' is not understood"),
         ("y601-crop4-u8-gauss11-matlab-u8-sym0", "'sym0' is no way of inference"),
         ("y601-crop4-u8-gauss11-matlab-u8-x8-x8-whole", "'x8-x8-whole' is not"),
+        ("crop4-y601-u8-gauss11-matlab-u8-whole", "another order"),
+        ("y601-rgb-crop4-u8-gauss11-matlab-u8-whole", "'rgb-crop4"),
         ("y601-crop-4-u8-gauss11-matlab-u8-whole", "'4-u8"),
     ],
 )
@@ -97,6 +99,7 @@ def test_what_is_wrong_with_an_id_is_named(text: str, words: str) -> None:
 def test_parts_go_over_a_base_and_single_choices_over_both() -> None:
     base = EvalProtocol(inference=PadSymmetric(32))
     assert EvalProtocol.parse("default", base=base) == base
+    assert EvalProtocol.parse("x8-whole-float-rgb", base=base).id(4) == "rgb-crop4-float-gauss11-matlab-u8-x8-whole"
     assert EvalProtocol.parse("rgb-crop0-pil", base=base).id(4) == "rgb-crop0-u8-gauss11-pil-sym32"
     choice = ProtocolChoice(text="rgb-crop0", colour=Colour.Y_FULL, self_ensemble=True, ssim_window=SsimWindow.UNIFORM7)
     assert choice.of(base).id(4) == "y601full-crop0-u8-uniform7-matlab-u8-x8-sym32"

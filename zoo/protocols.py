@@ -7,7 +7,7 @@ is also part of a record's key.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -224,21 +224,32 @@ class EvalProtocol:
     def parse(cls, text: str, *, base: EvalProtocol | None = None) -> EvalProtocol:
         """The protocol of an id; `crop` without a number means the scale.
 
-        With a `base`, parts that are left out are the base's: `rgb-crop0`, `matlab-float`, and `default` for all of
-        it. Raises ValueError that names the part which is not understood.
+        With a `base`, parts may be left out, which are then the base's, and stand in any order: `rgb-crop0`,
+        `matlab-float`; `default` is all of it. Raises ValueError that names the part which is not understood.
         """
-        found = _ID.match(f"{text}-")
-        assert found is not None, "every part of the pattern is optional"
-        parts = {name: part for name, part in found.groupdict().items() if part is not None}
-        rest = f"{text}-"[found.end() :].removesuffix("-")
         if base is not None and text == "default":
             return base
-        if rest or not parts:
-            raise ValueError(f"{text!r} is no protocol: {rest!r} is not understood. {_EXPECTED}")
-        if base is None and (missing := [name for name in _ID.groupindex if name not in parts]):
-            raise ValueError(f"{text!r} is no protocol: it has no {missing[0]}. {_EXPECTED}")
-        made: dict[str, Any] = {name: _PARTS[name][1](part) for name, part in parts.items()}
+        found: dict[str, str] = {}
+        rest = f"{text}-"
+        while match := next((m for name, m in _matches(rest) if name not in found), None):
+            assert match.lastgroup is not None, "each pattern is one named group"
+            found[match.lastgroup] = match[match.lastgroup]
+            rest = rest[match.end() :]
+        if rest or not found:
+            raise ValueError(f"{text!r} is no protocol: {rest.removesuffix('-')!r} is not understood. {_EXPECTED}")
+        if base is None and list(found) != list(_PARTS):
+            missing = [name for name in _PARTS if name not in found]
+            fault = f"it has no {missing[0].replace('_', ' ')}" if missing else "its parts stand in another order"
+            raise ValueError(f"{text!r} is no protocol: {fault}. {_EXPECTED}")
+        made: dict[str, Any] = {name: _PARTS[name][1](part) for name, part in found.items()}
         return replace(base or cls(), **made)
+
+
+def _matches(text: str) -> Iterator[tuple[str, re.Match[str]]]:
+    """Every part of an id that a text may begin with."""
+    for name, (pattern, _read) in _PARTS.items():
+        if match := re.match(f"(?P<{name}>{pattern})-", text):
+            yield name, match
 
 
 _PARTS: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
@@ -250,8 +261,6 @@ _PARTS: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "inference": (rf"(?:{_ENSEMBLE})?(?:whole|sym\d+|quad\d+(?:@\d+)?|cropto\d+|tile\d+\+\d+)", parse_inference),
 }
 """Pattern and reader of each part of an id, in its order. No part reads like another, so each may be left out."""
-
-_ID: Final = re.compile("".join(f"(?:(?P<{name}>{pattern})-)?" for name, (pattern, _read) in _PARTS.items()))
 _EXPECTED: Final = (
     f"Expected the parts colour (y601, y601full, rgb), crop in HR pixels (crop4), rounding (u8, u8y8, y8, float), SSIM "
     f"window (gauss11, uniform7), LR recipe ({', '.join(recipe.value for recipe in LrRecipe)}) and inference (whole, "
