@@ -147,7 +147,7 @@ def test_names_are_searched_in_given_folders_then_the_environment_then_the_cache
     assert where() == "one"
     monkeypatch.setenv("ESR_DATA_DIR", "")
     assert where() == "cache"
-    assert [root.name for root in found_datasets([tmp_path / "given"], tmp_path / "cache")] == ["My"]
+    assert [place.root.name for place in found_datasets([tmp_path / "given"], tmp_path / "cache")] == ["My"]
 
 
 def test_only_the_grey_photograph_of_a_known_set_may_be_grey(tmp_path: Path) -> None:
