@@ -20,7 +20,8 @@ from PIL import Image
 
 from runner.images import U8, read_rgb, size_of
 from runner.patches import Decoded, LrSource, OnBad, TrainingImages
-from runner.resize import matlab_bicubic, modcrop_size
+from runner.resize import modcrop_size
+from runner.resize_others import make_lr
 from runner.training_sets import TrainingFolder
 from zoo.contract import BadInput, JobFailed
 from zoo.files import atomic_target, write_text_atomically
@@ -163,7 +164,7 @@ def _pair(file: Path, folder: TrainingFolder, scale: int, recipe: LrRecipe, lr: 
     if lr is LrSource.ON_THE_FLY or not min(size):
         return None, hr
     if lr is LrSource.CACHED:
-        return matlab_bicubic(hr, scale, recipe), hr
+        return make_lr(hr, scale, recipe), hr
     path = folder.lr_of(file, scale)
     given = read_rgb(path, grey_to_rgb=True)
     expected = Size(size.height // scale, size.width // scale)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.images import U8
-from runner.resize import matlab_bicubic
+from runner.resize_others import make_lr
 from zoo.protocols import LrRecipe, Size
 
 _HALO_PX: Final = 3
@@ -105,7 +105,7 @@ class TrainingImages:
         # Where the halo ends at the image's border, the border rule applies as it does to the whole image.
         above, before = max(0, top - _HALO_PX), max(0, left - _HALO_PX)
         wide = hr[above * scale : (top + side + _HALO_PX) * scale, before * scale : (left + side + _HALO_PX) * scale]
-        made = matlab_bicubic(wide, scale, self.recipe)
+        made = make_lr(wide, scale, self.recipe)
         return made[top - above : top - above + side, left - before : left - before + side], cut
 
 
