@@ -11,6 +11,7 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
@@ -51,6 +52,8 @@ class Report:
     problems: tuple[str, ...]
     "Record files that could not be read."
     headline: str
+    ladders: tuple[Ladder, ...] = ()
+    "Proxy trainings of ablation rows."
 
     @property
     def tally(self) -> Mapping[tuple[str, str], Counter[VerdictKind]]:
@@ -74,6 +77,7 @@ def assemble(
     created_utc: str,
     suite: str,
     problems: Sequence[str] = (),
+    ladders: Sequence[Ladder] = (),
 ) -> Report:
     """Judge every claim and lay out every table. Pure: stale records must be marked, the clock is an argument."""
     # One order of records, newest first, whatever order they were read in: the same facts give the same report.
@@ -110,6 +114,7 @@ def assemble(
         runs=tuple(records),
         problems=tuple(problems),
         headline=_headline(figures, judgements),
+        ladders=tuple(ladders),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -14,14 +12,21 @@ from rich.markup import escape
 
 from runner.cli.options import DataDir, Json
 from runner.cli.output import emit, talk
+from runner.cli.train_checks import (
+    first_on_the_first,
+    opener,
+    require_data,
+    require_fit,
+    seconds_of,
+    seeds_of,
+    validation,
+)
 from runner.patches import LrSource, OnBad
-from zoo.catalogue import find
 from zoo.contract import BadInput
 
 if TYPE_CHECKING:
     from runner.patches import TrainingImages
     from runner.recipes import Recipe
-    from runner.training import Validate
     from runner.training_run import Finished, Pace
 
 COLUMNS = {
@@ -35,7 +40,6 @@ COLUMNS = {
     "psnr_y_db": "PSNR-Y dB",
     "weights": "weights",
 }
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
 class Precision(Enum):
@@ -95,8 +99,6 @@ def train(
     from runner.training import Interrupted
     from runner.training_run import Pace, begin, begun, folder_of, keep_weights, run_stages
 
-    if (recipe is None) == (ladder is None):
-        raise BadInput("Name what to train: --recipe NAME, or --ladder table1 (not both).")
     if resume and budget is not None:
         raise BadInput("A run that goes on keeps its length. Leave --budget out, or start anew without --resume.")
     if iterations is not None and budget is not None:
@@ -108,26 +110,25 @@ def train(
         workers=_threads() if workers is None else workers,
     )
     budget_s = seconds_of(budget) if budget else None
-    open_images = _opener(cache or out / "cache", data_dir, lr, on_bad, cache_gib)
+    open_images = opener(cache or out / "cache", data_dir, lr, on_bad, cache_gib)
     if ladder is not None:
-        from runner.cli.train_ladder import climb
+        from runner.cli.train_ladder import Asked, climb
 
-        climb(
-            ladder.split(","),
-            _seeds(seeds),
-            recipe="ladder_x4",
+        asked = Asked(
+            tables=tuple(ladder.split(",")),
+            seeds=seeds_of(seeds),
+            recipe=recipe,
             data=data,
             out=out,
             iterations=iterations,
             budget_s=budget_s,
-            validate=validate,
-            data_dir=data_dir,
-            open_images=open_images,
-            pace=pace,
-            as_json=as_json,
+            validate=validate or ["sample"],
+            folders=data_dir or (),
         )
+        climb(asked, open_images, pace, as_json=as_json)
         return
-    assert recipe is not None
+    if recipe is None:
+        raise BadInput("Name what to train: --recipe NAME, or --ladder table1.")
     stages = _stages(recipe, data, seed)
     if resume:
         held = begun(out)
@@ -135,10 +136,10 @@ def train(
     elif (out / "recipe.json").exists():
         begin(stages, out)  # raises
     require_data(stages)
-    check = _validation(validate or ["sample"], stages[0], data_dir)
+    check = validation(validate or ["sample"], stages[0], data_dir)
     fabric = _fabric(device, devices, nodes, precision)
     with Reporter(fabric.is_global_zero, out / "tensorboard" if tensorboard else None) as reporter:
-        opened = _first_on_the_first(open_images, fabric, reporter.decoding)
+        opened = first_on_the_first(open_images, fabric, reporter.decoding)
         if not resume:
             stages = _scaled(stages, opened, fabric, pace, iterations, budget_s)
             if fabric.is_global_zero:
@@ -188,25 +189,6 @@ def _stages(name_or_file: str, data: Sequence[str] | None, seed: int | None) -> 
     return stages
 
 
-def require_fit(recipe: Recipe) -> None:
-    """Raise BadInput or UnknownScale where the network cannot take the recipe's patches."""
-    spec = find(recipe.model)
-    spec.require_scale(recipe.scale)
-    if not spec.learned:
-        raise BadInput(f"{spec.name} is a fixed function: there is nothing to train. `esr models` lists networks.")
-    if recipe.lr_patch_px < spec.min_side_px or recipe.lr_patch_px % spec.size_multiple_px:
-        raise BadInput(
-            f"{spec.name} needs LR patches of at least {spec.min_side_px} px and a multiple of "
-            f"{spec.size_multiple_px}, the recipe {recipe.label} has {recipe.lr_patch_px}. Set lr_patch_px in it."
-        )
-
-
-def require_data(stages: Sequence[Recipe]) -> None:
-    """Raise BadInput for a stage that names no images."""
-    if without := next((stage for stage in stages if not stage.data), None):
-        raise BadInput(f"The recipe {without.label} names no training images. Pass --data NAME_OR_FOLDER.")
-
-
 def _as_held(
     stages: tuple[Recipe, ...],
     held: tuple[Recipe, ...],
@@ -233,82 +215,6 @@ def _as_held(
         )
     require_same(stages, held, out)
     return held
-
-
-def seconds_of(text: str) -> float:
-    """Seconds of `90s`, `30m` or `2h`. Raises BadInput."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    if match is None or not float(match[1]):
-        raise BadInput(f"{text!r} is no time. Expected a number and s, m or h: 90s, 30m, 2h.")
-    return float(match[1]) * _UNITS_S[match[2]]
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+(,\d+)*", text) or len(set(text.split(","))) < len(text.split(",")):
-        raise BadInput(f"--seeds {text} is no list of seeds. Expected different numbers with commas: 0,1,2.")
-    return tuple(map(int, text.split(",")))
-
-
-OnImage = Callable[[int, int], None]
-Opener = Callable[["Recipe", OnImage], "TrainingImages"]
-
-
-def _opener(cache: Path, folders: list[Path] | None, lr: LrSource, on_bad: OnBad, cache_gib: float | None) -> Opener:
-    """Opens the images of a stage; what was left out is told once."""
-    from runner.patch_cache import open_training_images
-    from runner.training_sets import training_folders
-
-    told: set[str] = set()
-
-    def opened(recipe: Recipe, on_image: OnImage) -> TrainingImages:
-        images = open_training_images(
-            training_folders(recipe.data, recipe.scale, folders=folders or ()),
-            scale=recipe.scale,
-            lr_patch_px=recipe.lr_patch_px,
-            cache=cache,
-            lr=lr,
-            on_bad=on_bad,
-            limit_bytes=None if cache_gib is None else int(cache_gib * 2**30),
-            on_image=on_image,
-        )
-        for line in images.skipped:
-            if line not in told:
-                talk(f"[yellow]left out:[/] {escape(line)}")
-        told.update(images.skipped)
-        return images
-
-    return opened
-
-
-def _first_on_the_first(opener: Opener, fabric: Any, on_image: OnImage) -> Callable[[Recipe], TrainingImages]:
-    """The first process of a machine decodes, the others then find the cache made; each set is opened once."""
-    opened: dict[tuple[object, ...], TrainingImages] = {}
-
-    def images(recipe: Recipe) -> TrainingImages:
-        key = (recipe.data, recipe.lr_patch_px)
-        if key not in opened:
-            with fabric.rank_zero_first(local=True):
-                opened[key] = opener(recipe, on_image)
-        return opened[key]
-
-    return images
-
-
-def _validation(names: list[str], recipe: Recipe, folders: list[Path] | None) -> Validate:
-    from runner.datasets import open_dataset
-    from runner.tasks.quality import evaluate
-    from zoo.protocols import EvalProtocol
-
-    if len(names) > 1:
-        raise BadInput("The curve shows one data set. Pass --validate once; measure others with `esr quality`.")
-    dataset = open_dataset(names[0], recipe.scale, folders=folders or ())
-    protocol = EvalProtocol(inference=find(recipe.model).inference)
-
-    def scores(network: Any) -> dict[str, float]:
-        found = evaluate(network, dataset, protocol=protocol, device=str(next(network.parameters()).device))
-        return {"psnr_y_db": found["psnr_y_db"], "ssim_y": found["ssim_y"]}
-
-    return scores
 
 
 def _fabric(device: str, devices: int, nodes: int, precision: Precision) -> Any:
@@ -363,9 +269,3 @@ def _row(finished: Finished, folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "weights": None,
     }
-
-
-def per_second(recipe: Recipe, entry: dict[str, float]) -> float:
-    """Patches per second over a whole run."""
-    seconds = entry["seconds"]
-    return recipe.batch * entry["iteration"] / seconds if seconds else math.inf
