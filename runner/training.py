@@ -134,8 +134,7 @@ def train(
             on_step(state)
             if stopped and not done:
                 raise Interrupted(
-                    f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}. "
-                    f"The same command with --resume goes on from there.",
+                    f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}.",
                     stopped,
                 )
     return state
@@ -211,7 +210,8 @@ def loss_of(network: Callable[[Tensor], Tensor], recipe: Recipe, iteration: int,
     if not recipe.sparsity:
         return LOSSES[recipe.loss](network(x), y)
     sr, share = getattr(network, WITH_SPARSITY)(x)
-    return LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    loss: Tensor = LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    return loss
 
 
 def _over_devices(fabric: Fabric, loss: float, stopped: int) -> tuple[float, int]:

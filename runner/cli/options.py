@@ -25,9 +25,7 @@ DataDir = Annotated[
 ]
 Weights = Annotated[
     str,
-    typer.Option(
-        "--weights", help="auto (official if here, else bundled), official, bundled, none, or a file."
-    ),
+    typer.Option("--weights", help="auto (official if here, else bundled), official, bundled, none, or a file."),
 ]
 Recipe = Annotated[LrRecipe, typer.Option("--recipe", "--lr-recipe", help="How LR images are made from HR.")]
 ChosenRecipe = Annotated[
