@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import machine
+from runner.protocol_choice import ProtocolChoice
 from runner.store import Store
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
@@ -90,6 +91,8 @@ class Protocols:
     "None: all there are."
     evaluation: EvalProtocol | None = None
     "None: the default protocol with each model's own inference rule."
+    choice: ProtocolChoice = ProtocolChoice()
+    "What is to differ from that."
     device: str = "cpu"
     threads: int = field(default_factory=machine.default_threads)
     form: Form = Form.PLAIN
@@ -115,7 +118,7 @@ class Protocols:
                     memory_format=self.memory_format,
                 )
             case Task.QUALITY:
-                return self.evaluation or EvalProtocol(inference=spec.inference)
+                return self.choice.of(self.evaluation or EvalProtocol(inference=spec.inference))
 
 
 @dataclass(frozen=True, kw_only=True)
