@@ -280,11 +280,47 @@ class CountProtocol:
         return f"lr{self.lr}-{'+'.join(self.counters)}"
 
 
+class Engine(Enum):
+    """What executes a network."""
+
+    EAGER = "eager"
+    COMPILE = "compile"
+    "torch.compile of this input size, weights frozen."
+    CUDA_GRAPH = "cuda-graph"
+    "One CUDA graph of the whole pass, replayed."
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+
 class Form(Enum):
-    """Which form of a network is run."""
+    """Which form of a network is run: as written or `zoo.optimize`d, by which engine."""
 
     PLAIN = "plain"
     FAST = "fast"
+    COMPILE = "compile"
+    FAST_COMPILE = "fast-compile"
+    CUDA_GRAPH = "cuda-graph"
+    FAST_CUDA_GRAPH = "fast-cuda-graph"
+    ONNXRUNTIME = "onnxruntime"
+    FAST_ONNXRUNTIME = "fast-onnxruntime"
+    OPENVINO = "openvino"
+    FAST_OPENVINO = "fast-openvino"
+
+    @property
+    def fast(self) -> bool:
+        """True where the network is `zoo.optimize`d first."""
+        return self.value.split("-")[0] == "fast"
+
+    @property
+    def engine(self) -> Engine:
+        """What executes it."""
+        word = self.value.removeprefix("fast-")
+        return Engine.EAGER if word in ("plain", "fast") else Engine(word)
+
+    @property
+    def one_size(self) -> bool:
+        """True where the form is built for one input size; eager forms take any."""
+        return self.engine is not Engine.EAGER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,16 +330,25 @@ class TimingProtocol:
     device: str
     "cpu or cuda."
     lr: Size
+    "Not used where `per_image`."
     batch: int = 1
     threads: int
     "Intra-operation CPU threads."
     form: Form = Form.PLAIN
     dtype: str = "float32"
     memory_format: str = "contiguous"
+    "Of the input; and of the weights where channels_last."
+    per_image: bool = False
+    "Time each image of a data set once at its own size without warm-up, as NTIRE's organisers do."
+
+    @property
+    def is_reference(self) -> bool:
+        """True for the form that others are compared with: plain float32 on the CPU."""
+        return (self.device, self.form, self.dtype, self.batch) == ("cpu", Form.PLAIN, "float32", 1)
 
     @property
     def id(self) -> str:
+        sizes = "perimage" if self.per_image else f"lr{self.lr}"
         return (
-            f"{self.device}-{self.form.value}-{self.dtype}-{self.memory_format}-n{self.batch}-lr{self.lr}"
-            f"-t{self.threads}"
+            f"{self.device}-{self.form.value}-{self.dtype}-{self.memory_format}-n{self.batch}-{sizes}-t{self.threads}"
         )
