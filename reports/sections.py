@@ -169,6 +169,13 @@ SECTIONS: Final = (
         shown=lambda content: bool(content.report.papers),
     ),
     Section(key="figures", title="Figures", context=_figures, shown=lambda content: bool(content.report.figures)),
+    Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
     Section(key="audit", title="Audit", context=_tally),
+    Section(
+        key="recipes",
+        title="Protocols of printed rows",
+        view="audit",
+        shown=lambda content: bool(content.report.row_recipes),
+    ),
     Section(key="runs", title="Runs", context=_runs),
 )

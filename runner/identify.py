@@ -171,7 +171,7 @@ def _differences(hr: U8, lr: U8, scale: int, recipe: LrRecipe, *, inside: bool) 
     """Absolute difference of each value; 0 for neighbours where OpenCV's builds round as they like."""
     made = make_lr(hr, scale, recipe)
     height, width = made.shape[:2]
-    found = np.abs(made.astype(np.int16) - lr[:height, :width]).astype(np.uint8)
+    found: U8 = np.abs(made.astype(np.int16) - lr[:height, :width]).astype(np.uint8)
     if recipe is LrRecipe.OPENCV:
         found[opencv_ties(opencv_sums(hr, scale)) & (found == 1)] = 0
     return found[: height - _BORDER_LR_PX, : width - _BORDER_LR_PX] if inside else found
