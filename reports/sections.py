@@ -196,6 +196,13 @@ SECTIONS: Final = (
         context=_figures,
         shown=lambda content: bool(content.report.figures),
     ),
+    Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
     Section(key="audit", title="Audit", context=_tally),
+    Section(
+        key="recipes",
+        title="Protocols of printed rows",
+        view="audit",
+        shown=lambda content: bool(content.report.row_recipes),
+    ),
     Section(key="runs", title="Runs", context=_runs),
 )
