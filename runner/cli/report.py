@@ -48,6 +48,7 @@ def report(
     """Write index.html, results.csv, results.md and figures; print how many printed numbers hold, table by table."""
     from reports.assemble import assemble
     from reports.claims import load_papers
+    from reports.ladder import load_ladders
     from reports.write import write
     from runner import machine
     from runner.plan import Task
@@ -66,6 +67,7 @@ def report(
         mark_stale(records, specs, {task.value: task.version for task in Task}),
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         suite=f"esr-bench {importlib.metadata.version('esr-bench')}" + (f", commit {commit[:7]}" if commit else ""),
+        ladders=load_ladders(),
         problems=[f"{p.path.name}: {p.reason}" for content in contents for p in content.problems],
     )
     written = write(page, out)
