@@ -11,6 +11,7 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.gallery import Gallery
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
 from zoo.contract import ModelSpec, ReportedOnly
@@ -48,6 +49,8 @@ class Report:
     problems: tuple[str, ...]
     "Record files that could not be read."
     headline: str
+    gallery: Gallery | None = None
+    "Pictures, where they were asked for."
 
     @property
     def tally(self) -> Mapping[tuple[str, str], Counter[VerdictKind]]:

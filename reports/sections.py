@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from reports import gallery
 from reports.assemble import Report, outcome_counts
 from reports.compare import VerdictKind
 from reports.figures import themed
@@ -166,6 +167,7 @@ SECTIONS: Final = (
         context=_figures,
         shown=lambda content: bool(content.report.figures),
     ),
+    Section(key="gallery", title="Pictures", payload=lambda content, _pools: gallery.payload(content.report.gallery)),
     Section(key="audit", title="Audit", context=_tally),
     Section(key="runs", title="Runs", context=_runs),
 )
