@@ -11,6 +11,7 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.gallery import Gallery
 from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
 from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
@@ -60,6 +61,8 @@ class Report:
     "Which protocol gives most of each printed row."
     ladders: tuple[Ladder, ...] = ()
     "Proxy trainings of ablation rows."
+    gallery: Gallery | None = None
+    "Pictures, where they were asked for."
 
     @property
     def tally(self) -> Mapping[tuple[str, str], Counter[VerdictKind]]:
