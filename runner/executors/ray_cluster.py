@@ -94,7 +94,7 @@ def _try(address: str) -> str | None:
     try:
         ray.init(address=address, **_QUIET)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        return _first_line(error)
+        return _reason(error)
     ray.shutdown()
     return None
 
@@ -171,7 +171,7 @@ class RayWorker:
         except StopIteration:
             raise WorkerDied("it stopped without a record") from None
         except self._ray.exceptions.RayError as error:
-            raise WorkerDied(_first_line(error)) from None
+            raise WorkerDied(_reason(error)) from None
         return said
 
     def end(self) -> None:
@@ -206,7 +206,7 @@ class Cluster:
             try:
                 hired.append(RayWorker(self._ray, started[answer], self._ray.get(answer)))
             except self._ray.exceptions.RayError as error:
-                reason = _first_line(error)
+                reason = _reason(error)
         for answer in late:
             self._ray.kill(started[answer])
         if not hired and self.size == count:
@@ -247,12 +247,17 @@ def _share(amount: float, parts: int) -> float:
     return float(int(share)) if share >= 1 else int(share * 1e4) / 1e4
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """The sentence of one of Ray's long messages that says what happened, with a full stop."""
     text = str(error)
-    if found := re.search(r"The actor is dead because (.+?)\.(\s|$)", text):
-        return found[1].strip() + "."
-    if cause := getattr(error, "cause", None):
-        text = f"{type(cause).__name__}: {cause}"
-    line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    return line if line.endswith(".") else f"{line}."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "in its creation task" in text:
+        # The traceback of the worker follows, and ends with its own error.
+        said = lines[-1]
+    elif found := re.search(r"The actor is dead because (.+?)\.(\s|$)", text):
+        said = found[1].strip()
+    elif cause := getattr(error, "cause", None):
+        said = f"{type(cause).__name__}: {cause}"
+    else:
+        said = lines[0] if lines else type(error).__name__
+    return said if said.endswith(".") else f"{said}."
