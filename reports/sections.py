@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from reports import gallery
 from reports.assemble import Report, outcome_counts
 from reports.columns import dataset_order
 from reports.compare import VerdictKind
@@ -210,6 +211,14 @@ SECTIONS: Final = (
         context=_figures,
         shown=lambda content: bool(content.report.figures),
     ),
+    Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
+    Section(key="gallery", title="Pictures", payload=lambda content, _pools: gallery.payload(content.report.gallery)),
     Section(key="audit", title="Audit", context=_tally),
+    Section(
+        key="recipes",
+        title="Protocols of printed rows",
+        view="audit",
+        shown=lambda content: bool(content.report.row_recipes),
+    ),
     Section(key="runs", title="Runs", context=_runs),
 )
