@@ -11,6 +11,8 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.gallery import Gallery
+from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
 from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
 from reports.significance import Comparison, comparisons
@@ -57,6 +59,10 @@ class Report:
     "Which networks' differences are real, on every data set and scale."
     row_recipes: tuple[RowRecipe, ...] = ()
     "Which protocol gives most of each printed row."
+    ladders: tuple[Ladder, ...] = ()
+    "Proxy trainings of ablation rows."
+    gallery: Gallery | None = None
+    "Pictures, where they were asked for."
 
     @property
     def tally(self) -> Mapping[tuple[str, str], Counter[VerdictKind]]:
@@ -80,6 +86,7 @@ def assemble(
     created_utc: str,
     suite: str,
     problems: Sequence[str] = (),
+    ladders: Sequence[Ladder] = (),
 ) -> Report:
     """Judge every claim and lay out every table. Pure: stale records must be marked, the clock is an argument."""
     # One order of records, newest first, whatever order they were read in: the same facts give the same report.
@@ -122,6 +129,7 @@ def assemble(
         headline=_headline(figures, judgements),
         comparisons=comparisons(evidence, specs, SCALES),
         row_recipes=tuple(rows.values()),
+        ladders=tuple(ladders),
     )
 
 

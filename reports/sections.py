@@ -16,10 +16,13 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from reports import gallery
 from reports.assemble import Report, outcome_counts
 from reports.columns import dataset_order
 from reports.compare import VerdictKind
 from reports.figures import themed
+from reports.interactive import curves, differences_payload, plots_library, views
+from reports.ladder import FULL, PAPER, ladder_rows, printed_text
 from reports.payload import RUNS_SHOWN, Pools, results_table
 from reports.payload_papers import paper_views
 from reports.tables import CellKind, Table
@@ -100,6 +103,10 @@ def _tables(content: Content, pools: Pools) -> Json:
     return {"tables": paper_views(content.report, pools)}
 
 
+def _plots(content: Content, pools: Pools) -> Json:
+    return views(content.report.tables, pools)
+
+
 def _three_ways(content: Content) -> Mapping[str, Any]:
     tables = content.report.three_ways
     return {"cautions": [(table, row) for table in tables for row in table.rows if row.caution]}
@@ -120,6 +127,12 @@ def _tally(content: Content) -> Mapping[str, Any]:
         for (paper, table), counts in report.tally.items()
     ]
     return {"tally": tally, "kinds": list(VerdictKind)}
+
+
+def _ladder(content: Content) -> Mapping[str, Any]:
+    papers = {view.paper.key: view.paper for view in content.report.papers}
+    rows = [(ladder, ladder_rows(ladder, papers)) for ladder in content.report.ladders]
+    return {"ladders": rows, "printed_text": printed_text, "paper": papers[PAPER], "full": FULL}
 
 
 def _runs(content: Content) -> Mapping[str, Any]:
@@ -168,8 +181,38 @@ SECTIONS: Final = (
         payload=_tables,
         shown=lambda content: bool(content.report.papers),
     ),
-    Section(key="figures", title="Figures", context=_figures, shown=lambda content: bool(content.report.figures)),
+    Section(
+        key="ladder",
+        title="Ablation proxy",
+        view="tables",
+        context=_ladder,
+        shown=lambda content: bool(content.report.ladders and content.report.papers),
+    ),
+    Section(key="figures", title="Figures", payload=_plots, library=plots_library),
+    Section(
+        key="differences",
+        title="Image by image",
+        view="figures",
+        payload=lambda content, _pools: differences_payload(content.report.tables),
+        library=plots_library,
+    ),
+    Section(
+        key="curves",
+        title="Cost over size",
+        view="figures",
+        context=lambda content: {"curves": curves(content.report)},
+        payload=lambda content, _pools: curves(content.report),
+        library=plots_library,
+    ),
+    Section(
+        key="figuresforprint",
+        title="Figures for print",
+        view="figures",
+        context=_figures,
+        shown=lambda content: bool(content.report.figures),
+    ),
     Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
+    Section(key="gallery", title="Pictures", payload=lambda content, _pools: gallery.payload(content.report.gallery)),
     Section(key="audit", title="Audit", context=_tally),
     Section(
         key="recipes",

@@ -221,5 +221,15 @@ const esr = (() => {
     addEventListener("beforeprint", () => { for (const view of views()) for (const root of view.children) { wake(root); live.get(root.id).print?.(); } });
   }
 
-  return { data, CLAIM, MARKS, RUN, Grid, byId, claimFacts, el, explains, facts, hide, number, runFacts, save, section, sentence, start, text };
+  /** Networks chosen in a plot or a table. Whoever shows networks listens to `esr:selection`. */
+  const selection = {
+    models: new Set(), only: false,
+    set(models) { this.models = new Set(models); this.tell(); },
+    toggle(model) { if (!this.models.delete(model)) this.models.add(model); this.tell(); },
+    limit(only) { this.only = only; this.tell(); },
+    shows(model) { return !this.only || !this.models.size || this.models.has(model); },
+    tell() { document.dispatchEvent(new CustomEvent("esr:selection")); },
+  };
+
+  return { data, CLAIM, MARKS, RUN, Grid, byId, claimFacts, el, explains, facts, hide, number, runFacts, save, section, selection, sentence, start, text };
 })();

@@ -1,6 +1,6 @@
 /** The results: all networks at one scale, measured numbers with the printed ones below. */
 esr.section("results", ({ payload }) => {
-  const { data, Grid, MARKS, byId, el, explains, facts, hide, number, runFacts, sentence, text } = esr;
+  const { data, Grid, MARKS, byId, el, explains, facts, hide, number, runFacts, selection, sentence, text } = esr;
   // Positions as reports/payload.py writes them.
   const ROW = { model: 0, name: 1, venue: 2, note: 3, flags: 4, cells: 5 };
   const CELL = { kind: 0, text: 1, value: 2, detail: 3, runs: 4, remedy: 5, stale: 6, printed: 7, printedValue: 8, citation: 9, verdict: 10, cause: 11 };
@@ -71,7 +71,8 @@ esr.section("results", ({ payload }) => {
     },
     cells(row) {
       const sub = [text(row[ROW.venue]), row[ROW.flags] & NOT_RUNNABLE ? "printed only" : ""].filter(Boolean).join(" · ");
-      const line = el("tr", {}, el("th", { scope: "row", title: row[ROW.name] }, row[ROW.name], el("small", {}, sub)));
+      const picked = selection.models.has(row[ROW.model]);
+      const line = el("tr", { class: picked ? "picked" : null }, el("th", { scope: "row", title: row[ROW.name] }, row[ROW.name], el("small", {}, sub)));
       line.append(...this.columns.slice(1).map((column) => resultCell(row, column, row[ROW.cells][column.index])));
       return line;
     },
@@ -80,7 +81,7 @@ esr.section("results", ({ payload }) => {
     hide();
     results.columns = [nameColumn, ...visibleColumns()];
     results.rows = tableAt(state.scale).rows;
-    results.accept = (row) => (state.ablations || !(row[ROW.flags] & ABLATION)) &&
+    results.accept = (row) => selection.shows(row[ROW.model]) && (state.ablations || !(row[ROW.flags] & ABLATION)) &&
       (!state.words || `${row[ROW.name]} ${row[ROW.model]} ${text(row[ROW.venue])}`.toLowerCase().includes(state.words));
     results.refresh();
     for (const button of byId("scales").children) button.setAttribute("aria-pressed", button.dataset.value === String(state.scale));
@@ -110,5 +111,6 @@ esr.section("results", ({ payload }) => {
   byId("ablations").addEventListener("change", (event) => { state.ablations = event.target.checked; update(); });
   byId("shownprinted").addEventListener("change", (event) => byId("table").classList.toggle("hideprinted", !event.target.checked));
   update();
+  document.addEventListener("esr:selection", update);
   return { print() { results.draw(2000); } };
 });
