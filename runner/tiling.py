@@ -8,7 +8,7 @@ from typing import Final
 import psutil
 import torch
 
-from zoo.contract import ModelSpec
+from zoo.contract import JobFailed, ModelSpec
 from zoo.protocols import Size, Tiled
 
 PROBE: Final = Size(192, 192)
@@ -22,6 +22,9 @@ SHARE: Final = 0.6
 
 SMALLEST_PX: Final = 32
 
+UNCOUNTED: Final = 20_000.0
+"""Bytes per LR pixel of a network that cannot be counted: more than any of the zoo takes."""
+
 
 def bytes_per_pixel(spec: ModelSpec, scale: int) -> float:
     """Memory that a pass takes for each LR pixel, counted without running it."""
@@ -29,7 +32,10 @@ def bytes_per_pixel(spec: ModelSpec, scale: int) -> float:
     from runner.counters.subject import subject_of
 
     side = -(-max(PROBE.height, spec.min_side_px) // spec.size_multiple_px) * spec.size_multiple_px
-    counted = count_exact(subject_of(spec, lr=Size(side, side), scale=scale))
+    try:
+        counted = count_exact(subject_of(spec, lr=Size(side, side), scale=scale))
+    except JobFailed:
+        return UNCOUNTED
     return OVERHEAD * counted.peak_activation_bytes / side**2
 
 

@@ -65,6 +65,10 @@ def latency(
     memory_format: MemoryFormats = "contiguous",
     threads: Threads = None,
     max_seconds: MaxSeconds = 20.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, help="Seconds after which a hanging network is stopped. Default: ample."),
+    ] = None,
     per_image: Annotated[
         bool, typer.Option("--per-image", help="Each image of --data once at its size, cold, as NTIRE times.")
     ] = False,
@@ -102,6 +106,7 @@ def latency(
         },
         selection={
             "max_seconds": max_seconds,
+            "timeout_s": timeout,
             "weights": weights,
             "check_on": data,
             "data_folders": tuple(data_dir or ()),
