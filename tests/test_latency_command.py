@@ -148,3 +148,18 @@ def test_a_busy_neighbour_is_seen() -> None:
     flags = observe.noise(load, p10_ms=1, p90_ms=1, warm_up_stable=True, cores=1)
     assert flags
     assert flags[0].startswith("other processes used")
+
+
+def test_bench_keeps_a_form_as_a_record_of_its_own_with_what_its_output_is_worth(
+    user_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("bench", f"{user_file}:Toy", "--tasks", "latency", *QUICK, "--store", str(tmp_path / "s"), "--json")
+    plain = esr(capsys, *command).rows[0]
+    half = esr(capsys, *command, "--dtype", "bfloat16", "--memory-format", "channels_last").rows[0]
+    assert plain["protocol"] == "cpu-plain-float32-contiguous-n1-lr8x8-t1"
+    assert half["protocol"] == "cpu-plain-bfloat16-channels_last-n1-lr8x8-t1"
+    # The plain form in float32 has nothing to be compared with: the quality task measures it.
+    assert "check" not in plain
+    assert half["check"]["data"] == "sample"
+    assert len(list((tmp_path / "s").rglob("latency-*.json"))) == 2
+    assert esr(capsys, *command, "--dtype", "float32,bfloat16").code == 2
