@@ -107,7 +107,7 @@ def _network(model: str, scale: int, weights: str, folders: tuple[Path, ...] | l
     from zoo.weights import default_store
 
     spec = find(model)
-    chosen = choose_weights(weights, reference=model, spec=spec, scale=scale)
+    chosen = choose_weights(weights, reference=model, spec=spec, scale=scale, folders=tuple(folders))
     if weights == "official" and model != spec.name and scale not in spec.weights:
         chosen = None  # a user's file is taken as its constructor leaves it
     return create_model(spec, scale, chosen, store=default_store(folders))
@@ -218,7 +218,7 @@ def _shown_step(row: dict[str, Any]) -> dict[str, Any]:
 def _show_search(found: list[Candidate], printed: str, scale: int, *, as_json: bool) -> None:
     giving = [candidate for candidate in found if candidate.gives]
     shown = giving or found[:NEAREST_SHOWN]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "printed": printed,
             "gives": candidate.gives,

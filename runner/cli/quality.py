@@ -26,6 +26,7 @@ from runner.cli.options import (
     WeightsDir,
 )
 from runner.cli.output import emit, progress, talk
+from runner.plan import AUTO, choose_weights, stands_in
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec
 from zoo.protocols import EvalProtocol
@@ -43,6 +44,7 @@ COLUMNS = {
     "psnr_y_db": "PSNR dB",
     "ssim_y": "SSIM",
     "lr_source": "LR",
+    "weights": "weights",
     "protocol": "protocol",
 }
 
@@ -63,7 +65,7 @@ def quality(
     lr_recipe: ChosenRecipe = None,
     ssim: Ssim = None,
     self_ensemble: Ensemble = False,
-    weights: Weights = "official",
+    weights: Weights = AUTO,
     data_dir: DataDir = None,
     weights_dir: WeightsDir = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
@@ -97,7 +99,9 @@ def quality(
     store = default_store(weights_dir or ())
     rows = []
     for reference, spec in zip(models, specs, strict=True):
-        wanted = None if weights == "none" else _default_of_own_file(weights, reference, spec, scale)
+        wanted = choose_weights(weights, reference=reference, spec=spec, scale=scale, folders=tuple(weights_dir or ()))
+        if note := stands_in(weights, wanted, spec=spec, scale=scale):
+            talk(f"[yellow]weights:[/] {escape(note)}")
         row: dict[str, Any] = {"model": spec.name, "scale": scale, "dataset": dataset.name, "dataset_sha256": digest}
         try:
             row |= _measure(spec, dataset, choice, weights=wanted, store=store, device=device, save=save)
@@ -105,22 +109,41 @@ def quality(
             talk(f"[bold red]failed:[/] {escape(str(error))}")
             row |= {"psnr_y_db": None, "ssim_y": None, "per_image": [], "error": str(error)}
         rows.append(row)
+    values = _comparable([row for row in rows if not row["error"]])
+    _add_ranks(rows, values)
     emit(rows, as_json=as_json, columns=COLUMNS)
-    _compare([row for row in rows if not row["error"]])
+    _compare(values)
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
 
 
-def _compare(rows: list[dict[str, Any]]) -> None:
-    """Say on stderr which of the networks' differences are real, where they can be compared image by image."""
-    values = {
-        f"{row['model']} ({row['weights']})": {score["name"]: score["psnr_y_db"] for score in row["per_image"]}
-        for row in rows
-    }
+def _label(row: dict[str, Any]) -> str:
+    return f"{row['model']} ({row['weights']})"
+
+
+def _comparable(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """PSNR of each image by network, where networks can be compared image by image; else empty."""
+    values = {_label(row): {score["name"]: score["psnr_y_db"] for score in row["per_image"]} for row in rows}
     finite = all(math.isfinite(psnr) for images in values.values() for psnr in images.values())
-    if len(values) < 2 or not finite or len(rows[0]["per_image"]) < 2:
+    return values if len(values) > 1 and finite and len(rows[0]["per_image"]) > 1 else {}
+
+
+def _add_ranks(rows: list[dict[str, Any]], values: dict[str, dict[str, float]]) -> None:
+    """Each network's rank, and the interval of ranks over resampled images; None where there is nothing to compare."""
+    from reports.statistics import ranks
+
+    places = {place.name: place for place in (ranks(values) if values else ())}
+    for row in rows:
+        place = None if row["error"] else places.get(_label(row))
+        row["rank"] = place.rank if place else None
+        row["rank_interval"] = [place.low, place.high] if place else None
+
+
+def _compare(values: dict[str, dict[str, float]]) -> None:
+    """Say on stderr which of the networks' differences are real, and the places they take over resampled images."""
+    if not values:
         return
-    from reports.statistics import differences
+    from reports.statistics import FEWEST_IMAGES, differences, ranks
 
     found = differences(values)
     talk("PSNR differences over images, 95 % bootstrap interval, p by Wilcoxon with Holm's correction:")
@@ -130,6 +153,11 @@ def _compare(rows: list[dict[str, Any]]) -> None:
             f"  {escape(gap.first)} - {escape(gap.second)}: {gap.mean_db:+.3f} dB "
             f"[{gap.low_db:.3f}, {gap.high_db:.3f}], p = {gap.p_corrected:.2g}, {gap.images} images: {verdict}"
         )
+    if len(values) > 2:
+        placed = (f"{escape(place.name)} {place.rank} [{place.low}-{place.high}]" for place in ranks(values))
+        talk(f"ranks, with the places taken over resampled images: {', '.join(placed)}")
+    if found[0].too_few:
+        talk(f"{found[0].images} images are too few to call a difference real; at least {FEWEST_IMAGES} are needed.")
 
 
 def runnable(name: str, scale: int) -> ModelSpec:
@@ -149,12 +177,6 @@ def require_device(device: str) -> None:
         raise BadInput(f"There is no device {device!r}. Pass --device cpu or --device cuda.")
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("This machine has no CUDA device that torch can use. Pass --device cpu.")
-
-
-def _default_of_own_file(weights: str, reference: str, spec: ModelSpec, scale: int) -> str | None:
-    """None for a user's file without published weights: its constructor may have loaded its own."""
-    is_own_file = reference != spec.name
-    return None if weights == "official" and is_own_file and scale not in spec.weights else weights
 
 
 def _measure(
