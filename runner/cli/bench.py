@@ -183,7 +183,7 @@ def bench(
         for job in plan.jobs:
             if isinstance(job.protocol, TimingProtocol):
                 require_terms(job.protocol)
-        _announce(plan, kept)
+        _announce(plan, kept, weights)
         records = (*plan.held, *_run(plan, kept, machines))
     rows = [_row(record) for record in records] + [_missing_row(job) for job in plan.missing]
     order = [find(reference).name for reference in selection.models]
@@ -222,13 +222,22 @@ def _every_network(scales: Sequence[int]) -> list[str]:
     return [s.name for s in catalogue().values() if s.ablation_of is None and set(scales) & set(s.scales)]
 
 
-def _announce(plan: Plan, store: Store) -> None:
+def _announce(plan: Plan, store: Store, weights: str) -> None:
     talk(f"{len(plan.jobs)} to run, {len(plan.held)} held in {escape(str(store.root))}")
+    for note in dict.fromkeys(_stand_ins(plan, weights)):
+        talk(f"[yellow]weights:[/] {escape(note)}")
     if plan.absent:
         more = f" and {len(plan.absent) - 3} more" if len(plan.absent) > 3 else ""
         talk(f"[yellow]left out:[/] {escape('; '.join(plan.absent[:3]))}{more}")
     for problem in store.read().problems:
         talk(f"[yellow]not read:[/] {escape(str(problem))}")
+
+
+def _stand_ins(plan: Plan, choice: str) -> list[str]:
+    from runner.plan import stands_in
+
+    found = [(job, find(job.reference)) for job in plan.jobs if job.weights == "bundled"]
+    return [note for job, spec in found if (note := stands_in(choice, job.weights, spec=spec, scale=job.key.scale))]
 
 
 def _run(plan: Plan, store: Store, executor: Executor) -> list[Measured]:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from runner.cli.options import Json, Scale, Weights, WeightsDir
 from runner.cli.output import emit, progress, talk
 from runner.cli.quality import require_device, runnable
-from runner.plan import AUTO, choose_weights
+from runner.plan import AUTO, choose_weights, stands_in
 from zoo.contract import BadInput, EsrError, ModelSpec
 from zoo.protocols import CropToMultiple, PadSymmetric, Size, Tiled, Whole
 
@@ -66,7 +66,9 @@ def upscale(
     spec = runnable(model, scale)
     require_device(device)
     jobs = list(_jobs(source, target, overwrite=overwrite))
-    choice = choose_weights(weights, reference=model, spec=spec, scale=scale)
+    choice = choose_weights(weights, reference=model, spec=spec, scale=scale, folders=tuple(weights_dir or ()))
+    if note := stands_in(weights, choice, spec=spec, scale=scale):
+        talk(f"[yellow]weights:[/] {escape(note)}")
     network = create_model(spec, scale, choice, store=default_store(weights_dir or ())).to(device)
     # Evaluation may cut pixels off; a user's picture keeps them.
     rule = PadSymmetric(cut.multiple_px) if isinstance(cut := spec.inference, CropToMultiple) else spec.inference
