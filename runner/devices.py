@@ -6,7 +6,7 @@ import os
 from typing import Literal
 
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 

@@ -109,7 +109,6 @@ def train(
         part=_part(recipe.batch, fabric),
         workers=workers,
     )
-    losses: list[float] = []
     saved_at = time.monotonic()
     with stopping_on_signals() as stop:
         for began, (lr, hr) in _timed(patches):
@@ -117,28 +116,38 @@ def train(
             _update_average(state.average, state.network, recipe.ema)
             state.iteration += 1
             state.seconds += time.perf_counter() - began
-            losses.append(loss)
+            state.recent.append(loss)
             done = state.iteration == last
             if state.iteration % report_every == 0 or done:
-                entry = {"iteration": float(state.iteration), "loss": math.fsum(losses) / len(losses)}
-                entry["seconds"] = state.seconds
-                losses.clear()
-                if validate and fabric.is_global_zero and (state.iteration % validate_every == 0 or done):
-                    entry |= validate(state.average)
-                state.curve.append(entry)
-                on_report(entry)
+                wanted = fabric.is_global_zero and (state.iteration % validate_every == 0 or done)
+                on_report(_reported(state, validate if wanted else None))
             if fabric.is_global_zero and (done or stopped or time.monotonic() - saved_at > checkpoint_every_s):
                 state.precision = fabric.strategy.precision.state_dict()
                 save(state, recipe, folder)
                 saved_at = time.monotonic()
             on_step(state)
-            if stopped and not done:
-                raise Interrupted(
-                    f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}. "
-                    f"The same command with --resume goes on from there.",
-                    stopped,
-                )
+            if stopped:
+                raise _interrupted(state, recipe, folder, stopped)
+    if stop.number:
+        # It came after the last step had looked; the next stage must not begin.
+        raise _interrupted(state, recipe, folder, stop.number)
     return state
+
+
+def _reported(state: State, validate: Validate | None) -> Entry:
+    """A new entry of the curve: mean loss since the last one, time, and what the validation gives."""
+    entry = {"iteration": float(state.iteration), "loss": math.fsum(state.recent) / len(state.recent)}
+    entry["seconds"] = state.seconds
+    state.recent.clear()
+    if validate:
+        entry |= validate(state.average)
+    state.curve.append(entry)
+    return entry
+
+
+def _interrupted(state: State, recipe: Recipe, folder: Path, number: int) -> Interrupted:
+    where = f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}."
+    return Interrupted(where, number)
 
 
 def _timed(patches: Iterator[tuple[U8, U8]]) -> Iterator[tuple[float, tuple[U8, U8]]]:
@@ -211,7 +220,8 @@ def loss_of(network: Callable[[Tensor], Tensor], recipe: Recipe, iteration: int,
     if not recipe.sparsity:
         return LOSSES[recipe.loss](network(x), y)
     sr, share = getattr(network, WITH_SPARSITY)(x)
-    return LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    loss: Tensor = LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    return loss
 
 
 def _over_devices(fabric: Fabric, loss: float, stopped: int) -> tuple[float, int]:

@@ -65,6 +65,10 @@ def latency(
     memory_format: MemoryFormats = "contiguous",
     threads: Threads = None,
     max_seconds: MaxSeconds = 20.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, help="Seconds after which a hanging network is stopped. Default: ample."),
+    ] = None,
     per_image: Annotated[
         bool, typer.Option("--per-image", help="Each image of --data once at its size, cold, as NTIRE times.")
     ] = False,
@@ -102,6 +106,7 @@ def latency(
         },
         selection={
             "max_seconds": max_seconds,
+            "timeout_s": timeout,
             "weights": weights,
             "check_on": data,
             "data_folders": tuple(data_dir or ()),
@@ -123,11 +128,14 @@ def several(kind: type[E], text: str, option: str) -> tuple[E, ...]:
     return tuple(kind(word) for word in words(tuple(str(member.value) for member in kind), text, option))
 
 
-def words(allowed: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
-    """The words of a list with commas, each once. Raises BadInput unless all are allowed."""
+def words(allowed: tuple[str, ...], text: str, option: str, *, most: int | None = None) -> tuple[str, ...]:
+    """The words of a list with commas, each once. Raises BadInput unless all are allowed, and not more than `most`."""
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    if most is not None and len(found) > most:
+        raise BadInput(f"{option} {text} is more than one. Expected one of: {', '.join(allowed)}.")
     if bad := next((word for word in found if word not in allowed), None):
-        raise BadInput(f"{option} has no {bad!r}. Expected one of: {', '.join(allowed)}; several with commas.")
+        several = "" if most == 1 else "; several with commas"
+        raise BadInput(f"{option} has no {bad!r}. Expected one of: {', '.join(allowed)}{several}.")
     return found
 
 

@@ -26,6 +26,7 @@ from runner.cli.options import (
     WeightsDir,
 )
 from runner.cli.output import emit, progress, talk
+from runner.plan import AUTO, choose_weights, stands_in
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec
 from zoo.protocols import EvalProtocol
@@ -43,6 +44,7 @@ COLUMNS = {
     "psnr_y_db": "PSNR dB",
     "ssim_y": "SSIM",
     "lr_source": "LR",
+    "weights": "weights",
     "protocol": "protocol",
 }
 
@@ -63,7 +65,7 @@ def quality(
     lr_recipe: ChosenRecipe = None,
     ssim: Ssim = None,
     self_ensemble: Ensemble = False,
-    weights: Weights = "official",
+    weights: Weights = AUTO,
     data_dir: DataDir = None,
     weights_dir: WeightsDir = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
@@ -97,7 +99,9 @@ def quality(
     store = default_store(weights_dir or ())
     rows = []
     for reference, spec in zip(models, specs, strict=True):
-        wanted = None if weights == "none" else _default_of_own_file(weights, reference, spec, scale)
+        wanted = choose_weights(weights, reference=reference, spec=spec, scale=scale, folders=tuple(weights_dir or ()))
+        if note := stands_in(weights, wanted, spec=spec, scale=scale):
+            talk(f"[yellow]weights:[/] {escape(note)}")
         row: dict[str, Any] = {"model": spec.name, "scale": scale, "dataset": dataset.name, "dataset_sha256": digest}
         try:
             row |= _measure(spec, dataset, choice, weights=wanted, store=store, device=device, save=save)
@@ -173,12 +177,6 @@ def require_device(device: str) -> None:
         raise BadInput(f"There is no device {device!r}. Pass --device cpu or --device cuda.")
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("This machine has no CUDA device that torch can use. Pass --device cpu.")
-
-
-def _default_of_own_file(weights: str, reference: str, spec: ModelSpec, scale: int) -> str | None:
-    """None for a user's file without published weights: its constructor may have loaded its own."""
-    is_own_file = reference != spec.name
-    return None if weights == "official" and is_own_file and scale not in spec.weights else weights
 
 
 def _measure(
