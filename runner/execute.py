@@ -6,9 +6,12 @@ and quality run in this one.
 
 from __future__ import annotations
 
+import inspect
+import json
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -16,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import machine
+from runner.claims import Claims
 from runner.isolation import in_fresh_process
+from runner.journal import Journal, StoreUnwritable
 from runner.plan import Job, manifest_sha256
 from runner.records import plain
 from runner.store import Store
@@ -31,8 +36,9 @@ from zoo.contract import (
     ReportedOnly,
     WeightsMissing,
 )
-from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome
-from zoo.protocols import CountProtocol, EvalProtocol, TimingProtocol
+from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome, RunKey
+from zoo.files import sha256_of
+from zoo.protocols import TILED_FOR_MEMORY, CountProtocol, EvalProtocol, TimingProtocol
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,15 +79,38 @@ def _ignore(_event: Event) -> None:
 def run(jobs: Sequence[Job], store: Store, on_event: Callable[[Event], None] = _ignore) -> Iterator[Measured]:
     """Run `jobs` in order, store each record before the next job starts, and yield it.
 
-    KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
+    A job that another run on the store is at comes last, and is not run if that one has made its record; such records
+    are yielded too. KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
     """
-    for index, job in enumerate(jobs):
-        event = Event(phase=Phase.STARTED, job=job, index=index, total=len(jobs))
-        on_event(event)
-        record = measure(job, partial(_tell, on_event, event))
-        store.append(record)
-        on_event(replace(event, phase=Phase.FINISHED, record=record))
-        yield record
+    with Claims.of(jobs, store) as claims:
+        for index, job in enumerate(jobs):
+            event = Event(phase=Phase.STARTED, job=job, index=index, total=len(jobs))
+            if claims.begin(index):
+                yield _made(event, claims, store, on_event)
+            elif index in claims.made:
+                yield _made_elsewhere(event, claims, on_event)
+        for index in claims.postponed:
+            event = Event(phase=Phase.STARTED, job=jobs[index], index=index, total=len(jobs))
+            _tell(on_event, event, "waiting for another run on this store")
+            if claims.wait(index):
+                yield _made(event, claims, store, on_event)
+            else:
+                yield _made_elsewhere(event, claims, on_event)
+
+
+def _made(event: Event, claims: Claims, store: Store, on_event: Callable[[Event], None]) -> Measured:
+    on_event(event)
+    job = replace(event.job, journal=store.journal_folder(event.job.key).absolute())
+    record = measure(job, partial(_tell, on_event, event))
+    claims.finish(event.index, record)
+    on_event(replace(event, phase=Phase.FINISHED, record=record))
+    return record
+
+
+def _made_elsewhere(event: Event, claims: Claims, on_event: Callable[[Event], None]) -> Measured:
+    record = claims.made[event.index]
+    on_event(replace(event, phase=Phase.FINISHED, record=record, detail="by another run"))
+    return record
 
 
 def _tell(on_event: Callable[[Event], None], started: Event, detail: str) -> None:
@@ -95,7 +124,15 @@ def measure(job: Job, on_progress: Progress | None = None) -> Measured:
         outcome = _guarded(job, lambda: in_fresh_process(_attempt, job, timeout_s=job.timeout_s, what=job.label))
     else:
         outcome = _attempt(job, on_progress)
-    return Measured(key=job.key, outcome=outcome, provenance=machine.provenance(started, _origin(job)))
+    return Measured(key=_key(job, outcome), outcome=outcome, provenance=machine.provenance(started, _origin(job)))
+
+
+def _key(job: Job, outcome: Outcome) -> RunKey:
+    """The job's key; a protocol that memory changed under way (images in tiles) is the record's own."""
+    if isinstance(outcome, Ok) and isinstance(job.protocol, EvalProtocol):
+        ran = job.key.protocol + TILED_FOR_MEMORY
+        return replace(job.key, protocol=ran) if outcome.values.get("protocol") == ran else job.key
+    return job.key
 
 
 def _attempt(job: Job, on_progress: Progress | None = None) -> Outcome:
@@ -106,6 +143,9 @@ def _guarded(job: Job, work: Callable[[], Outcome]) -> Outcome:
     """The outcome of `work`, or what an exception of it amounts to."""
     try:
         return work()
+    except StoreUnwritable:
+        # Nothing can be kept, a failure neither: the run ends, and goes on where it was when there is space.
+        raise
     except WeightsMissing:
         return _without_weights(job)
     except NotRunnable as error:
@@ -181,7 +221,33 @@ def _quality(job: Job, spec: ModelSpec, protocol: EvalProtocol, on_progress: Pro
     # The network first: a model that can never run says so, whatever else is missing.
     network = _network(job, spec)
     dataset = _dataset(job, protocol)
-    return quality.evaluate(network, dataset, protocol=protocol, on_image=lambda score: on_progress(score.name))
+    with _journal(job, network) as journal:
+        return quality.evaluate(
+            network,
+            dataset,
+            protocol=protocol,
+            on_image=lambda score: on_progress(score.name),
+            device=job.device,
+            journal=journal,
+        )
+
+
+@contextmanager
+def _journal(job: Job, network: nn.Module) -> Iterator[Journal | None]:
+    """The job's journal. What was begun by other code is not gone on with: a record names one commit."""
+    if job.journal is None:
+        yield None
+        return
+    file = inspect.getsourcefile(type(network))
+    stamp = {
+        "key": job.key.canonical_json(),
+        "commit": machine.git_commit(),
+        "network": sha256_of(Path(file)) if file and Path(file).is_file() else None,
+        "versions": dict(machine.versions()),
+        "device": job.device,
+    }
+    with Journal.open(job.journal, json.dumps(stamp, sort_keys=True)) as journal:
+        yield journal
 
 
 def _dataset(job: Job, protocol: EvalProtocol) -> Dataset:

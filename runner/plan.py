@@ -20,7 +20,17 @@ from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
 from zoo.facts import Failed, Measured, Ok, RunKey
 from zoo.files import sha256_of
-from zoo.protocols import HR_720P, CountProtocol, EvalProtocol, Form, LrRecipe, Size, TimingProtocol, lr_size
+from zoo.protocols import (
+    HR_720P,
+    TILED_FOR_MEMORY,
+    CountProtocol,
+    EvalProtocol,
+    Form,
+    LrRecipe,
+    Size,
+    TimingProtocol,
+    lr_size,
+)
 
 if TYPE_CHECKING:
     from runner.datasets import Dataset
@@ -89,6 +99,7 @@ class Protocols:
     device: str = "cpu"
     threads: int = field(default_factory=machine.default_threads)
     form: Form = Form.PLAIN
+    "Of what is timed; an evaluation has its own."
 
     def of(self, task: Task, spec: ModelSpec, scale: int) -> Protocol:
         """The protocol of one job."""
@@ -141,9 +152,21 @@ class Job:
     max_seconds: float = 20.0
     timeout_s: float = 380.0
 
+    device: str = "cpu"
+    "Where a quality job runs; a timing's protocol says it."
+    journal: Path | None = None
+    "Folder for what is finished of the job, if it is to go on after a kill; on the machine that runs it."
+
     @property
     def task(self) -> Task:
         return Task(self.key.task)
+
+    @property
+    def keys(self) -> tuple[RunKey, ...]:
+        """Keys that its record may have: the job's own, and that of a run whose images had to be tiled for memory."""
+        if not isinstance(self.protocol, EvalProtocol):
+            return (self.key,)
+        return self.key, replace(self.key, protocol=self.key.protocol + TILED_FOR_MEMORY)
 
     @property
     def label(self) -> str:
@@ -198,13 +221,19 @@ def expand(
         absent += [f"{spec.name} has no x{scale} build" for scale in selection.scales if scale not in scales]
         for scale in scales:
             planned += _jobs(selection, reference, spec, scale, identify, environment)
-    found = [(job, store.find(job.key)) for job in planned]
+    found = [(job, _held(job, store)) for job in planned]
     return Plan(
         jobs=tuple(job for job, record in found if policy.wants(record)),
         held=tuple(record for _job, record in found if record is not None and not policy.wants(record)),
         missing=tuple(job for job, record in found if record is None and not policy.wants(record)),
         absent=tuple(absent),
     )
+
+
+def _held(job: Job, store: Store) -> Measured | None:
+    """What the store knows of a job: a finished record of one of its keys, else the newest of its own."""
+    found = [record for key in job.keys if (record := store.find(key)) is not None]
+    return next((record for record in found if isinstance(record.outcome, Ok)), found[0] if found else None)
 
 
 def _jobs(
@@ -224,6 +253,7 @@ def _jobs(
             weights_folders=selection.weights_folders,
             data_folders=selection.data_folders,
             max_seconds=selection.max_seconds,
+            device=selection.protocols.device,
             timeout_s=10 * selection.max_seconds + 180 if selection.timeout_s is None else selection.timeout_s,
         )
         if isinstance(protocol, TimingProtocol):

@@ -125,14 +125,23 @@ class Tiled:
     "LR side of a tile without its halo."
     halo_px: int = 32
     "LR pixels added on each side, as far as the image reaches."
+    align_px: int = 1
+    "Tiles and halos begin at multiples of this, for networks with windows or strides."
 
     @property
     def id(self) -> str:
-        return f"tile{self.tile_px}+{self.halo_px}"
+        return f"tile{self.tile_px}+{self.halo_px}" + (f"@{self.align_px}" if self.align_px > 1 else "")
 
 
 Inference = Whole | PadSymmetric | Quadrants | CropToMultiple | Tiled
 """How an LR image of any size is sent through a network."""
+
+
+class Form(Enum):
+    """Which form of a network is run."""
+
+    PLAIN = "plain"
+    FAST = "fast"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +154,8 @@ class EvalProtocol:
     rounding: Rounding = Rounding.SR
     lr_recipe: LrRecipe = LrRecipe.MATLAB_U8
     inference: Inference = Whole()
+    form: Form = Form.PLAIN
+    "Which form of the network is run; the fast one gives the same up to rounding, and says so in the id."
 
     def crop_px(self, scale: int) -> int:
         """HR pixels cut on each side at this scale."""
@@ -154,8 +165,12 @@ class EvalProtocol:
         """Printable id, e.g. `y601-crop4-u8-gauss11-matlab-u8-whole`."""
         return (
             f"{self.colour.value}-crop{self.crop_px(scale)}-{self.rounding.value}-gauss11-"
-            f"{self.lr_recipe.value}-{self.inference.id}"
+            f"{self.lr_recipe.value}-{self.inference.id}" + (f"-{Form.FAST.value}" if self.form is Form.FAST else "")
         )
+
+
+TILED_FOR_MEMORY: Final = "+oomtiles"
+"""Ends the protocol id of a run in which an image did not fit into memory and went through in tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,13 +183,6 @@ class CountProtocol:
     @property
     def id(self) -> str:
         return f"lr{self.lr}-{'+'.join(self.counters)}"
-
-
-class Form(Enum):
-    """Which form of a network is run."""
-
-    PLAIN = "plain"
-    FAST = "fast"
 
 
 @dataclass(frozen=True, kw_only=True)
