@@ -11,6 +11,7 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.paper_tables import PaperView, paper_views
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
 from zoo.contract import ModelSpec, ReportedOnly
@@ -40,6 +41,8 @@ class Report:
     suite: str
     "Version and commit of the suite."
     tables: tuple[Table, ...]
+    papers: tuple[PaperView, ...]
+    "Every table of every paper as it is laid out there, printed and measured."
     three_ways: tuple[ThreeWaysTable, ...]
     "Multi-adds as printed, by each paper's own rule and by one rule for all."
     figures: tuple[Figure, ...]
@@ -98,6 +101,7 @@ def assemble(
         created_utc=created_utc,
         suite=suite,
         tables=tables,
+        papers=paper_views(specs=specs, evidence=evidence, papers=claims.values(), verdicts=verdicts),
         three_ways=three_ways_tables(
             specs=specs, evidence=evidence, papers=claims.values(), verdicts=verdicts, scales=SCALES
         ),

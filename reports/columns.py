@@ -144,7 +144,7 @@ def _quality(evidence: Evidence, papers: Iterable[Paper], scale: int) -> Iterabl
     for dataset in {c.dataset for p in papers for c in p.claims if c.metric == PSNR_Y.name and c.scale == scale}:
         if dataset:
             manifests.setdefault((dataset, default), Counter({None: 0}))
-    for dataset, protocol in sorted(manifests, key=lambda p: (*_dataset_order(p[0]), p[1] != default, p[1])):
+    for dataset, protocol in sorted(manifests, key=lambda p: (*dataset_order(p[0]), p[1] != default, p[1])):
         known = [sha for sha, _ in manifests[dataset, protocol].most_common() if sha is not None]
         main, others = (known[0], known[1:]) if known else (None, [])
         name = dataset if protocol == default else f"{dataset} ({protocol})"
@@ -165,5 +165,6 @@ def _quality_pair(group: str, dataset: str, protocol: str, manifest: str | None,
         )
 
 
-def _dataset_order(name: str) -> tuple[int, str]:
+def dataset_order(name: str) -> tuple[int, str]:
+    """Sort key of data sets: the field's order, others by name."""
     return (DATASETS.index(name) if name in DATASETS else len(DATASETS), name)

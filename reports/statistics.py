@@ -20,6 +20,7 @@ FEWEST_IMAGES: Final = 10
 """Below this a bootstrap interval over images is not to be trusted (Set5), and `too_few` says so."""
 
 _RESAMPLES: Final = 9999
+_DRAWN_AT_ONCE: Final = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,32 @@ def differences(values: PerImage, *, confidence: float = 0.95, seed: int = 0) ->
         )
         for (first, second, gap, low, high, p), p_corrected in zip(found, corrected, strict=True)
     ]
+
+
+def mean_intervals(
+    values: PerImage, *, confidence: float = 0.95, seed: int = 0, resamples: int = _RESAMPLES
+) -> list[tuple[float, float]]:
+    """(low, high) of the mean of first minus second for every pair (a, b), a before b in the order of `values`.
+
+    The interval of `differences`, for many pairs at once: all share one drawing of images. Raises BadInput likewise.
+    """
+    table = _table(values)
+    matrix = np.stack([table[name] for name in values])
+    images = matrix.shape[1]
+    generator = np.random.default_rng(seed)
+    means = np.empty((len(matrix), resamples))
+    # In steps, so that a large data set needs no gigabytes; the numbers drawn are the same.
+    step = max(1, _DRAWN_AT_ONCE // images)
+    for begin in range(0, resamples, step):
+        drawn = generator.integers(images, size=(min(step, resamples - begin), images))
+        for row, mean in zip(matrix, means, strict=True):
+            mean[begin : begin + len(drawn)] = row[drawn].mean(axis=1)
+    tail = (1 - confidence) / 2
+    found: list[tuple[float, float]] = []
+    for index, first in enumerate(means):
+        low, high = np.quantile(first - means[index + 1 :], [tail, 1 - tail], axis=1)
+        found += zip(low.tolist(), high.tolist(), strict=True)
+    return found
 
 
 def ranks(values: PerImage, *, confidence: float = 0.95, seed: int = 0, resamples: int = _RESAMPLES) -> list[Rank]:

@@ -124,7 +124,8 @@ def measure(job: Job, on_progress: Progress | None = None) -> Measured:
         outcome = _guarded(job, lambda: in_fresh_process(_attempt, job, timeout_s=job.timeout_s, what=job.label))
     else:
         outcome = _attempt(job, on_progress)
-    return Measured(key=_key(job, outcome), outcome=outcome, provenance=machine.provenance(started, _origin(job)))
+    provenance = machine.provenance(started, _origin(job, outcome))
+    return Measured(key=_key(job, outcome), outcome=outcome, provenance=provenance)
 
 
 def _key(job: Job, outcome: Outcome) -> RunKey:
@@ -133,6 +134,21 @@ def _key(job: Job, outcome: Outcome) -> RunKey:
         ran = job.key.protocol + TILED_FOR_MEMORY
         return replace(job.key, protocol=ran) if outcome.values.get("protocol") == ran else job.key
     return job.key
+
+
+def compare(jobs: Sequence[Job]) -> Outcome:
+    """Time latency jobs in turns in one fresh process; `sides` of the values has one mapping for each, in order."""
+    label, timeout_s = " against ".join(job.label for job in jobs), sum(job.timeout_s for job in jobs)
+    return _guarded(jobs[0], lambda: in_fresh_process(_attempt_comparison, jobs, timeout_s=timeout_s, what=label))
+
+
+def _attempt_comparison(jobs: Sequence[Job]) -> Outcome:
+    def work() -> Outcome:
+        from runner.tasks import timed_jobs
+
+        return Ok(values=plain({"sides": timed_jobs.compare(jobs)}))
+
+    return _guarded(jobs[0], work)
 
 
 def _attempt(job: Job, on_progress: Progress | None = None) -> Outcome:
@@ -186,10 +202,13 @@ def _reported_only(job: Job, error: NotRunnable) -> NotApplicable:
     return NotApplicable(reason=str(error), remedy="See `esr models`.")
 
 
-def _origin(job: Job) -> str | None:
+def _origin(job: Job, outcome: Outcome) -> str | None:
     """Where the weights of the run came from, as `Provenance` has it; None where no checkpoint can matter."""
     if isinstance(job.protocol, CountProtocol):
         return None
+    if isinstance(job.protocol, TimingProtocol):
+        # Which weights were here only the process that looked can say.
+        return outcome.values.get("weights") if isinstance(outcome, Ok) else None
     spec = find(job.reference)
     if not spec.learned:
         return None
@@ -207,10 +226,10 @@ def _values(job: Job, on_progress: Progress) -> Mapping[str, Any]:
             from runner.tasks import complexity
 
             return complexity.measure(spec, job.key.scale, protocol=protocol)
-        case TimingProtocol() as protocol:
-            from runner.tasks import latency
+        case TimingProtocol():
+            from runner.tasks import timed_jobs
 
-            return latency.measure(spec, job.key.scale, protocol=protocol, max_seconds=job.max_seconds)
+            return timed_jobs.measure(job)
         case EvalProtocol() as protocol:
             return _quality(job, spec, protocol, on_progress)
 

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.images import U8, image_files, read_rgb, size_of
-from runner.resize import matlab_bicubic, modcrop_size
+from runner.resize import modcrop_size
+from runner.resize_others import make_lr
 from zoo.contract import BadInput
 from zoo.files import atomic_target, write_text_atomically
 from zoo.protocols import LrRecipe, Size
@@ -146,7 +147,7 @@ def _pair(file: Path, scale: int, lr_patch_px: int, recipe: LrRecipe) -> tuple[U
             f"({lr_patch_px} px LR at x{scale})."
         )
     hr = hr[: size.height, : size.width]
-    return matlab_bicubic(hr, scale, recipe), hr
+    return make_lr(hr, scale, recipe), hr
 
 
 def _mapped(folder: Path, index: Path, scale: int) -> TrainingImages:

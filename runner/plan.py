@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import machine
+from runner.protocol_choice import ProtocolChoice
 from runner.store import Store
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
@@ -42,6 +43,10 @@ AUTO = "auto"
 
 NO_WEIGHTS = "none"
 """Weights: the network's own initialisation under a fixed seed."""
+
+
+SAMPLE = "sample"
+"""The images that ship with the suite, on which the output of a timed form is looked at."""
 
 
 class Task(Enum):
@@ -96,10 +101,15 @@ class Protocols:
     "None: all there are."
     evaluation: EvalProtocol | None = None
     "None: the default protocol with each model's own inference rule."
+    choice: ProtocolChoice = ProtocolChoice()
+    "What is to differ from that."
     device: str = "cpu"
     threads: int = field(default_factory=machine.default_threads)
     form: Form = Form.PLAIN
-    "Of what is timed; an evaluation has its own."
+    dtype: str = "float32"
+    memory_format: str = "contiguous"
+    batch: int = 1
+    "Form, dtype, memory format and batch of latency; an evaluation has a form of its own."
 
     def of(self, task: Task, spec: ModelSpec, scale: int) -> Protocol:
         """The protocol of one job."""
@@ -108,10 +118,17 @@ class Protocols:
             case Task.COMPLEXITY:
                 return CountProtocol(lr=lr, counters=self.counters or _all_counters())
             case Task.LATENCY:
-                timed = self.timed_lr or lr
-                return TimingProtocol(device=self.device, lr=timed, threads=self.threads, form=self.form)
+                return TimingProtocol(
+                    device=self.device,
+                    lr=self.timed_lr or lr,
+                    batch=self.batch,
+                    threads=self.threads,
+                    form=self.form,
+                    dtype=self.dtype,
+                    memory_format=self.memory_format,
+                )
             case Task.QUALITY:
-                return self.evaluation or EvalProtocol(inference=spec.inference)
+                return self.choice.of(self.evaluation or EvalProtocol(inference=spec.inference))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +143,9 @@ class Selection:
     "Names or folders; for quality only."
     protocols: Protocols = field(default_factory=Protocols)
     weights: str = AUTO
-    "auto, official, bundled, none or a file; for quality only."
+    "auto, official, bundled, none or a file; latency by auto takes random ones where no checkpoint is here."
+    check_on: str | None = None
+    "Images on which a timed output is looked at; None: `sample`, for other forms than plain float32 on the CPU."
     weights_folders: tuple[Path, ...] = ()
     data_folders: tuple[Path, ...] = ()
     max_seconds: float = 20.0
@@ -144,9 +163,11 @@ class Job:
     key: RunKey
     protocol: Protocol
     weights: str | None = None
-    "official, bundled or a file; None for no checkpoint."
+    "official, bundled or a file; None for no checkpoint; auto, for latency, for whatever is here."
     dataset: str | None = None
-    "Name or folder, for quality."
+    "Name or folder, for quality; for latency the images on which the output is looked at, or which are timed."
+    check: bool = True
+    "Look at the output of a network that is timed image by image, too."
     weights_folders: tuple[Path, ...] = ()
     data_folders: tuple[Path, ...] = ()
     max_seconds: float = 20.0
@@ -257,7 +278,13 @@ def _jobs(
             timeout_s=10 * selection.max_seconds + 180 if selection.timeout_s is None else selection.timeout_s,
         )
         if isinstance(protocol, TimingProtocol):
-            yield replace(job, key=replace(job.key, environment=environment(protocol.device)))
+            # Weights do not move a time, so they are no part of the key.
+            yield replace(
+                job,
+                key=replace(job.key, environment=environment(protocol.device)),
+                weights=None if selection.weights == NO_WEIGHTS else selection.weights,
+                dataset=selection.check_on or (None if protocol.is_reference else SAMPLE),
+            )
         elif isinstance(protocol, CountProtocol):
             yield job
         else:

@@ -55,7 +55,7 @@ def test_prepare_writes_lr_that_the_next_run_uses(capsys: pytest.CaptureFixture[
     assert result.code == 0
     assert result.rows[0]["path"] == str(root / "LR_matlab-float" / "X3")
     assert esr(capsys, *arguments).code == 2
-    assert esr(capsys, "data", "prepare", str(root), "--recipe", "pil", "--out", str(root)).code == 2
+    assert esr(capsys, "data", "prepare", str(root), "--recipe", "bicubic", "--out", str(root)).code == 2
 
 
 def test_verify_counts_states_and_fails_on_a_difference(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

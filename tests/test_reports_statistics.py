@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reports.statistics import differences, holm, ranks
+from reports.statistics import differences, holm, mean_intervals, ranks
 from tests.cli import esr
 from zoo.contract import BadInput
 
@@ -98,3 +98,11 @@ def test_the_quality_command_says_which_differences_are_real(capsys: pytest.Capt
     assert [row["model"] for row in result.rows] == ["bicubic", "carn_m"]
     assert "bicubic (none) - carn_m (none): +" in result.words
     assert "too few images to say" in result.words
+
+
+@pytest.mark.parametrize("at_once", [7 * 13, 10**9])
+def test_intervals_of_many_pairs_are_those_of_each_pair(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.statistics._DRAWN_AT_ONCE", at_once)
+    values = measured(4, {"c": 0.2, "b": 0.1, "a": 0.0}, images=13)
+    for gap, (low, high) in zip(differences(values), mean_intervals(values), strict=True):
+        assert (low, high) == pytest.approx((gap.low_db, gap.high_db), abs=1e-9)

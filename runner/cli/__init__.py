@@ -16,6 +16,7 @@ COMMANDS = (
     "data",
     "complexity",
     "quality",
+    "explain",
     "latency",
     "bench",
     "train",

@@ -12,7 +12,19 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from runner.cli.latency import Device, MaxSeconds, Threads, explain, require_device
-from runner.cli.options import DataDir, Json, WeightsDir, parse_size
+from runner.cli.options import (
+    ChosenColour,
+    ChosenRecipe,
+    ChosenRounding,
+    Crop,
+    DataDir,
+    Ensemble,
+    Json,
+    ProtocolId,
+    Ssim,
+    WeightsDir,
+    parse_size,
+)
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import catalogue, find
 from zoo.contract import BadInput
@@ -64,6 +76,13 @@ def bench(
         str | None, typer.Option("--lr", help="LR size of complexity and latency; default: 720x1280 over the scale.")
     ] = None,
     latency_lr: Annotated[str | None, typer.Option("--latency-lr", help="LR size of latency alone.")] = None,
+    protocol: ProtocolId = None,
+    colour: ChosenColour = None,
+    crop: Crop = None,
+    rounding: ChosenRounding = None,
+    lr_recipe: ChosenRecipe = None,
+    ssim: Ssim = None,
+    self_ensemble: Ensemble = False,
     device: Device = "cpu",
     threads: Threads = None,
     max_seconds: MaxSeconds = 20.0,
@@ -77,6 +96,7 @@ def bench(
     """
     from runner import machine
     from runner.plan import Policy, Protocols, Selection, expand
+    from runner.protocol_choice import ProtocolChoice
     from runner.store import Store
 
     if bool(models) == everything:
@@ -93,6 +113,15 @@ def bench(
             timed_lr=parse_size(latency_lr) if latency_lr else None,
             device=device,
             threads=threads or machine.default_threads(),
+            choice=ProtocolChoice(
+                text=protocol,
+                colour=colour,
+                crop_border_px=crop,
+                rounding=rounding,
+                lr_recipe=lr_recipe,
+                ssim_window=ssim,
+                self_ensemble=self_ensemble,
+            ),
         ),
         weights=weights,
         weights_folders=tuple(weights_dir or ()),

@@ -10,23 +10,38 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from runner.cli.options import DataDir, Json, Models, Recipe, Scale, Weights, WeightsDir
+from runner.cli.options import (
+    ChosenColour,
+    ChosenRecipe,
+    ChosenRounding,
+    Crop,
+    DataDir,
+    Ensemble,
+    Json,
+    Models,
+    ProtocolId,
+    Scale,
+    Ssim,
+    Weights,
+    WeightsDir,
+)
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec
-from zoo.protocols import EvalProtocol, LrRecipe
+from zoo.protocols import EvalProtocol
 
 if TYPE_CHECKING:
     from runner.datasets import Dataset
     from runner.images import U8
+    from runner.protocol_choice import ProtocolChoice
     from zoo.weights import WeightsStore
 
 COLUMNS = {
     "model": "model",
     "scale": "scale",
     "dataset": "data",
-    "psnr_y_db": "PSNR-Y dB",
-    "ssim_y": "SSIM-Y",
+    "psnr_y_db": "PSNR dB",
+    "ssim_y": "SSIM",
     "lr_source": "LR",
     "protocol": "protocol",
 }
@@ -41,7 +56,13 @@ def quality(
     models: Models,
     scale: Scale = 4,
     data: Annotated[str, typer.Option("--data", help="Data set: a name of `esr data list`, or a folder.")] = "sample",
-    recipe: Recipe = LrRecipe.MATLAB_U8,
+    protocol: ProtocolId = None,
+    colour: ChosenColour = None,
+    crop: Crop = None,
+    rounding: ChosenRounding = None,
+    lr_recipe: ChosenRecipe = None,
+    ssim: Ssim = None,
+    self_ensemble: Ensemble = False,
     weights: Weights = "official",
     data_dir: DataDir = None,
     weights_dir: WeightsDir = None,
@@ -49,25 +70,37 @@ def quality(
     save: Annotated[Path | None, typer.Option("--save", help="Folder to write the SR images to, as PNG.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure PSNR and SSIM on BT.601 luma (SR rounded to 8 bits, borders of `scale` pixels cut).
+    """Measure PSNR and SSIM; by default on BT.601 luma, SR rounded to 8 bits, borders of `scale` pixels cut.
 
-    A model that cannot be measured is reported with its error, the others are measured; the exit code is then 1.
+    --protocol takes an id as it is printed, or parts of one; the single options go over it. `psnr_y_db` and `ssim_y`
+    are in the protocol's colour. A model that cannot be measured is reported with its error, the others are measured;
+    the exit code is then 1.
     """
     from runner.datasets import open_dataset
+    from runner.protocol_choice import ProtocolChoice
     from zoo.weights import default_store
 
+    choice = ProtocolChoice(
+        text=protocol,
+        colour=colour,
+        crop_border_px=crop,
+        rounding=rounding,
+        lr_recipe=lr_recipe,
+        ssim_window=ssim,
+        self_ensemble=self_ensemble,
+    )
     specs = [runnable(name, scale) for name in models]
     require_device(device)
-    dataset = open_dataset(data, scale, recipe=recipe, folders=data_dir or ())
+    dataset = open_dataset(data, scale, recipe=choice.of(EvalProtocol()).lr_recipe, folders=data_dir or ())
     # Reads every image, so that a damaged one is found before hours of inference and not after.
     digest = dataset.manifest_sha256
     store = default_store(weights_dir or ())
     rows = []
     for reference, spec in zip(models, specs, strict=True):
-        choice = None if weights == "none" else _default_of_own_file(weights, reference, spec, scale)
+        wanted = None if weights == "none" else _default_of_own_file(weights, reference, spec, scale)
         row: dict[str, Any] = {"model": spec.name, "scale": scale, "dataset": dataset.name, "dataset_sha256": digest}
         try:
-            row |= _measure(spec, dataset, weights=choice, store=store, device=device, save=save)
+            row |= _measure(spec, dataset, choice, weights=wanted, store=store, device=device, save=save)
         except EsrError as error:
             talk(f"[bold red]failed:[/] {escape(str(error))}")
             row |= {"psnr_y_db": None, "ssim_y": None, "per_image": [], "error": str(error)}
@@ -125,13 +158,20 @@ def _default_of_own_file(weights: str, reference: str, spec: ModelSpec, scale: i
 
 
 def _measure(
-    spec: ModelSpec, dataset: Dataset, *, weights: str | None, store: WeightsStore, device: str, save: Path | None
+    spec: ModelSpec,
+    dataset: Dataset,
+    choice: ProtocolChoice,
+    *,
+    weights: str | None,
+    store: WeightsStore,
+    device: str,
+    save: Path | None,
 ) -> dict[str, Any]:
     from runner.tasks.quality import ImageScore, evaluate
     from zoo.create import create_model
 
     network = create_model(spec, dataset.scale, weights, store=store)
-    protocol = EvalProtocol(lr_recipe=dataset.recipe, inference=spec.inference)
+    protocol = choice.of(EvalProtocol(inference=spec.inference))
     with progress() as bar:
         task = bar.add_task(f"{spec.name} x{dataset.scale} on {dataset.name}", total=len(dataset.pairs))
 

@@ -31,6 +31,7 @@ from zoo.protocols import (
     Inference,
     PadSymmetric,
     Rounding,
+    SelfEnsemble,
     Size,
 )
 
@@ -87,7 +88,7 @@ def evaluate(
             f"{dataset.recipe.value}. Open it with the protocol's recipe."
         )
     if protocol.form is Form.FAST:
-        network = fast_form(network)
+        network = _fast(network)
     work = _Evaluation(network.to(device), dataset, protocol, device=device, journal=journal, on_sr=on_sr)
     known = dict(journal.entries) if journal else {}
     stages = Stages(load=dataset.load, run=work.run, finish=work.finish, alike=lambda loaded: size_of(loaded[0]))
@@ -124,8 +125,7 @@ def _values(entries: Sequence[Entry], dataset: Dataset, protocol: EvalProtocol) 
     return values
 
 
-def fast_form(network: nn.Module) -> nn.Module:
-    """The network's fast form. Raises BadInput where this version has none."""
+def _fast(network: nn.Module) -> nn.Module:
     optimize = getattr(zoo, "optimize", None)
     if not callable(optimize):
         raise BadInput("This version has no fast forms yet: zoo.optimize comes with a later one. Pass --form plain.")
@@ -151,10 +151,10 @@ class _Evaluation:
         on_sr: Callable[[str, U8], None] | None,
     ) -> None:
         self.dataset, self.protocol, self.device, self.journal, self.on_sr = dataset, protocol, device, journal, on_sr
-        rule = protocol.inference
+        rule = protocol.inference.inner if isinstance(protocol.inference, SelfEnsemble) else protocol.inference
         multiple_px = rule.multiple_px if isinstance(rule, (CropToMultiple, PadSymmetric)) else 1
         self.network = FittingNetwork(network, dataset.scale, multiple_px=multiple_px)
-        self.rounded = protocol.rounding is not Rounding.NONE
+        self.rounded = protocol.rounding.of_sr
         self.batches: bool | None = None
         "Whether images that go through together come out as they do alone; None before the first were tried."
 
@@ -270,3 +270,11 @@ def to_uint8(sr: Tensor) -> U8:
     """(3, h, w) in [0, 1] -> uint8 (h, w, 3), rounded to nearest (halves to even, as the field's tools do)."""
     pixels: U8 = (sr * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels
+
+
+def rounded(sr: Tensor, rounding: Rounding) -> Image:
+    """SR (3, h, w) in [0, 1] as the metrics take it: uint8 (h, w, 3), or float64 in 0..255 where it is not rounded."""
+    if not rounding.of_sr:
+        exact: npt.NDArray[np.float64] = (sr.double() * 255).permute(1, 2, 0).contiguous().cpu().numpy()
+        return exact
+    return to_uint8(sr)
