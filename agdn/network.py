@@ -202,9 +202,16 @@ def window_starts(length: int, window: int) -> list[int]:
 
 
 def _window_indices(length: int, window: int, device: torch.device) -> Tensor:
-    """(windows, min(length, window)) pixel indices along one side."""
-    starts = torch.tensor(window_starts(length, window), device=device)
-    return starts[:, None] + torch.arange(min(length, window), device=device)
+    """(windows, min(length, window)) pixel indices along one side, from `window_starts`.
+
+    In arithmetic that an exporter can write down for any length. No negative number is divided: ONNX rounds to zero.
+    """
+    side = torch.sym_min(length, window)
+    gaps = torch.sym_max((length - 1) // side, 1)
+    step = torch.sym_max((length - side + gaps - 1) // gaps, 1)
+    windows = (length - side + step - 1) // step + 1
+    starts = torch.arange(windows, device=device).mul(step).clamp(max=length - side)
+    return starts[:, None] + torch.arange(side, device=device)
 
 
 def _overlap(indices: Tensor, length: int, like: Tensor) -> Tensor:

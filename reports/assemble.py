@@ -11,7 +11,11 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.gallery import Gallery
+from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
+from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
+from reports.significance import Comparison, comparisons
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
 from zoo.contract import ModelSpec, ReportedOnly
@@ -51,6 +55,14 @@ class Report:
     problems: tuple[str, ...]
     "Record files that could not be read."
     headline: str
+    comparisons: tuple[Comparison, ...] = ()
+    "Which networks' differences are real, on every data set and scale."
+    row_recipes: tuple[RowRecipe, ...] = ()
+    "Which protocol gives most of each printed row."
+    ladders: tuple[Ladder, ...] = ()
+    "Proxy trainings of ablation rows."
+    gallery: Gallery | None = None
+    "Pictures, where they were asked for."
 
     @property
     def tally(self) -> Mapping[tuple[str, str], Counter[VerdictKind]]:
@@ -74,6 +86,7 @@ def assemble(
     created_utc: str,
     suite: str,
     problems: Sequence[str] = (),
+    ladders: Sequence[Ladder] = (),
 ) -> Report:
     """Judge every claim and lay out every table. Pure: stale records must be marked, the clock is an argument."""
     # One order of records, newest first, whatever order they were read in: the same facts give the same report.
@@ -81,11 +94,15 @@ def assemble(
     specs = _in_order((*specs, *_known_by_records_only(specs, records)))
     by_name = {spec.name: spec for spec in specs}
     evidence = Evidence(records)
+    rows = row_recipes(claims.values(), evidence, by_name)
     judgements = tuple(
         Judgement(
             paper=paper,
             claim=claim,
-            verdict=compare(claim, evidence, table=paper.tables[claim.table], spec=by_name.get(claim.model)),
+            verdict=with_row(
+                compare(claim, evidence, table=paper.tables[claim.table], spec=by_name.get(claim.model)),
+                rows.get(row_key(paper.key, claim)) if claim.dataset else None,
+            ),
         )
         for paper in claims.values()
         for claim in paper.claims
@@ -110,6 +127,9 @@ def assemble(
         runs=tuple(records),
         problems=tuple(problems),
         headline=_headline(figures, judgements),
+        comparisons=comparisons(evidence, specs, SCALES),
+        row_recipes=tuple(rows.values()),
+        ladders=tuple(ladders),
     )
 
 

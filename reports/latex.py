@@ -104,7 +104,7 @@ def _character(sign: str) -> str:
         return sign
     if sign in _SIGNS:
         return _SIGNS[sign]
-    base, *accents = unicodedata.normalize("NFD", sign)
+    base, *accents = list(unicodedata.normalize("NFD", sign))
     if len(accents) == 1 and accents[0] in _ACCENTS and base.isascii() and base.isalpha():
         letter = rf"\{base}" if base in "ij" else base
         return rf"\{_ACCENTS[accents[0]]}{{{letter}}}"

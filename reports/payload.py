@@ -155,6 +155,7 @@ def _column(column: Column, table: Table, index: int) -> Json:
         "about": column.about,
         "higher": column.metric.direction is Direction.HIGHER,
         "filled": filled,
+        "usual": column.rule.compares,
     }
 
 

@@ -16,11 +16,13 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from reports import gallery
 from reports.assemble import Report, outcome_counts
 from reports.columns import dataset_order
 from reports.compare import VerdictKind
 from reports.figures import themed
 from reports.interactive import curves, differences_payload, plots_library, views
+from reports.ladder import FULL, PAPER, ladder_rows, printed_text
 from reports.payload import RUNS_SHOWN, Pools, results_table
 from reports.payload_papers import paper_views
 from reports.tables import CellKind, Table
@@ -127,6 +129,12 @@ def _tally(content: Content) -> Mapping[str, Any]:
     return {"tally": tally, "kinds": list(VerdictKind)}
 
 
+def _ladder(content: Content) -> Mapping[str, Any]:
+    papers = {view.paper.key: view.paper for view in content.report.papers}
+    rows = [(ladder, ladder_rows(ladder, papers)) for ladder in content.report.ladders]
+    return {"ladders": rows, "printed_text": printed_text, "paper": papers[PAPER], "full": FULL}
+
+
 def _runs(content: Content) -> Mapping[str, Any]:
     return {"runs_shown": min(len(content.report.runs), RUNS_SHOWN)}
 
@@ -173,6 +181,13 @@ SECTIONS: Final = (
         payload=_tables,
         shown=lambda content: bool(content.report.papers),
     ),
+    Section(
+        key="ladder",
+        title="Ablation proxy",
+        view="tables",
+        context=_ladder,
+        shown=lambda content: bool(content.report.ladders and content.report.papers),
+    ),
     Section(key="figures", title="Figures", payload=_plots, library=plots_library),
     Section(
         key="differences",
@@ -196,6 +211,14 @@ SECTIONS: Final = (
         context=_figures,
         shown=lambda content: bool(content.report.figures),
     ),
+    Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
+    Section(key="gallery", title="Pictures", payload=lambda content, _pools: gallery.payload(content.report.gallery)),
     Section(key="audit", title="Audit", context=_tally),
+    Section(
+        key="recipes",
+        title="Protocols of printed rows",
+        view="audit",
+        shown=lambda content: bool(content.report.row_recipes),
+    ),
     Section(key="runs", title="Runs", context=_runs),
 )

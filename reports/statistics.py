@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -72,13 +73,12 @@ def differences(values: PerImage, *, confidence: float = 0.95, seed: int = 0) ->
     Deterministic for a seed. Raises BadInput: networks measured on different images, or values that are not finite.
     """
     table = _table(values)
-    names = list(values)
-    pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
+    drawn = _resampled_means(table, seed, _RESAMPLES)
     found = []
-    for a, b in pairs:
+    for a, b in combinations(values, 2):
         first, second = (a, b) if table[a].mean() >= table[b].mean() else (b, a)
         gap = table[first] - table[second]
-        low, high = _interval(gap, confidence, seed)
+        low, high = _interval(gap, drawn[first] - drawn[second], confidence)
         found.append((first, second, gap, low, high, _p_value(gap)))
     corrected = holm([p for *_rest, p in found])
     return [
@@ -126,9 +126,8 @@ def ranks(values: PerImage, *, confidence: float = 0.95, seed: int = 0, resample
     """Places of the networks by mean, best first, with the interval of places over resampled images."""
     table = _table(values)
     matrix = np.stack([table[name] for name in values])
-    drawn = np.random.default_rng(seed).integers(matrix.shape[1], size=(resamples, matrix.shape[1]))
-    # Network by network: all at once would hold networks x resamples x images values.
-    means = np.stack([row[drawn].mean(axis=1) for row in matrix])
+    drawn = _resampled_means(table, seed, resamples)
+    means = np.stack([drawn[name] for name in values])
     places = stats.rankdata(-means, method="min", axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(places, [tail, 1 - tail], axis=1, method="closest_observation")
@@ -168,18 +167,25 @@ def _table(values: PerImage) -> dict[str, npt.NDArray[np.float64]]:
     return {name: np.array([images[image] for image in first]) for name, images in values.items()}
 
 
-def _interval(gap: npt.NDArray[np.float64], confidence: float, seed: int) -> tuple[float, float]:
+def _resampled_means(
+    table: Mapping[str, npt.NDArray[np.float64]], seed: int, resamples: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Means of every network over the same resamples of the images: the draws are shared, so differences are paired."""
+    images = len(next(iter(table.values())))
+    drawn = np.random.default_rng(seed).integers(images, size=(resamples, images))
+    # Network by network: all at once would hold networks x resamples x images values.
+    return {name: row[drawn].mean(axis=1) for name, row in table.items()}
+
+
+def _interval(
+    gap: npt.NDArray[np.float64], resampled: npt.NDArray[np.float64], confidence: float
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean gap."""
     if np.ptp(gap) == 0:
         return float(gap[0]), float(gap[0])
-    result = stats.bootstrap(
-        (gap,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _p_value(gap: npt.NDArray[np.float64]) -> float:

@@ -48,7 +48,12 @@ class Claims:
                 journal.remove(unfinished)
 
     def begin(self, index: int) -> bool:
-        """Claim a job. False: another run is at it (now postponed) or has made it. Raises StoreUnwritable."""
+        """Claim a job. False: another run is at it (now postponed) or has made it. Raises StoreUnwritable.
+
+        A job that is claimed already is this run's.
+        """
+        if index in self._locks:
+            return True
         try:
             return self._claim(index, timeout_s=0)
         except Timeout:

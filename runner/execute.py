@@ -1,7 +1,7 @@
-"""Run planned jobs one by one: whatever a job does, it becomes a record, and the next one runs.
+"""Run planned jobs: whatever a job does, it becomes a record, and the next one runs.
 
 The only broad `except` of the suite is here. Latency jobs run each in a process of its own with a time-out; complexity
-and quality run in this one.
+and quality run in the process that `measure` is called in: this one, or a worker of `runner.executors`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import inspect
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner import machine
 from runner.claims import Claims
@@ -34,6 +34,7 @@ from zoo.contract import (
     NotHere,
     NotRunnable,
     ReportedOnly,
+    UnknownModel,
     WeightsMissing,
 )
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome, RunKey
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from runner.datasets import Dataset
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 """Receives a word on what a job has just done (the image it finished)."""
 
 
@@ -76,45 +77,94 @@ def _ignore(_event: Event) -> None:
     pass
 
 
-def run(jobs: Sequence[Job], store: Store, on_event: Callable[[Event], None] = _ignore) -> Iterator[Measured]:
-    """Run `jobs` in order, store each record before the next job starts, and yield it.
+class Tell(Protocol):
+    """Says that the job at an index of the run is to begin (None), or what it has just done.
+
+    False in answer to None: another run on the store is at the job, so it is to be left out.
+    """
+
+    def __call__(self, index: int, detail: str | None, /) -> bool: ...
+
+
+class Executor(Protocol):
+    """Where jobs run; `runner.executors` has the others."""
+
+    def environment(self, device: str) -> str:
+        """Digest of the machine that latencies are planned for (`machine.environment_digest`)."""
+
+    def threads(self) -> int:
+        """Threads that a timing there uses unless told."""
+
+    def measure_all(self, jobs: Sequence[Job], tell: Tell) -> Generator[tuple[int, Measured]]:
+        """Index and record of every job, in the order they finish; nothing runs on after it is closed."""
+
+
+class InProcess:
+    """The jobs in order in this process, each when the one before it is stored."""
+
+    def environment(self, device: str) -> str:
+        """This machine's."""
+        return machine.environment_digest(device)
+
+    def threads(self) -> int:
+        """One per core of this machine."""
+        return machine.default_threads()
+
+    def measure_all(self, jobs: Sequence[Job], tell: Tell) -> Generator[tuple[int, Measured]]:
+        """One by one."""
+        for index, job in enumerate(jobs):
+            if tell(index, None):
+                yield index, measure(job, partial(tell, index))
+
+
+def run(
+    jobs: Sequence[Job],
+    store: Store,
+    on_event: Callable[[Event], None] = _ignore,
+    executor: Executor | None = None,
+) -> Iterator[Measured]:
+    """Run `jobs`, in order unless the executor does several at once; store each record, then yield it.
 
     A job that another run on the store is at comes last, and is not run if that one has made its record; such records
     are yielded too. KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
     """
+    executor = executor or InProcess()
+    kept = [replace(job, journal=store.journal_folder(job.key).absolute()) for job in jobs]
+
+    def event(index: int, phase: Phase, detail: str = "", record: Measured | None = None) -> None:
+        on_event(Event(phase=phase, job=jobs[index], index=index, total=len(jobs), detail=detail, record=record))
+
     with Claims.of(jobs, store) as claims:
-        for index, job in enumerate(jobs):
-            event = Event(phase=Phase.STARTED, job=job, index=index, total=len(jobs))
-            if claims.begin(index):
-                yield _made(event, claims, store, on_event)
-            elif index in claims.made:
-                yield _made_elsewhere(event, claims, on_event)
-        for index in claims.postponed:
-            event = Event(phase=Phase.STARTED, job=jobs[index], index=index, total=len(jobs))
-            _tell(on_event, event, "waiting for another run on this store")
+
+        def tell(index: int, detail: str | None) -> bool:
+            if detail is None and not claims.begin(index):
+                return False
+            event(index, Phase.STARTED if detail is None else Phase.PROGRESS, detail or "")
+            return True
+
+        def made_elsewhere() -> Iterator[Measured]:
+            for index in sorted(claims.made):
+                record = claims.made.pop(index)
+                event(index, Phase.FINISHED, "by another run", record)
+                yield record
+
+        def measured(indices: Sequence[int]) -> Iterator[Measured]:
+            share = [kept[index] for index in indices]
+            with closing(executor.measure_all(share, lambda at, detail: tell(indices[at], detail))) as records:
+                for at, record in records:
+                    claims.finish(indices[at], record)
+                    event(indices[at], Phase.FINISHED, record=record)
+                    yield record
+                    yield from made_elsewhere()
+            yield from made_elsewhere()
+
+        yield from measured(range(len(jobs)))
+        while claims.postponed:
+            index = claims.postponed.pop(0)
+            event(index, Phase.PROGRESS, "waiting for another run on this store")
             if claims.wait(index):
-                yield _made(event, claims, store, on_event)
-            else:
-                yield _made_elsewhere(event, claims, on_event)
-
-
-def _made(event: Event, claims: Claims, store: Store, on_event: Callable[[Event], None]) -> Measured:
-    on_event(event)
-    job = replace(event.job, journal=store.journal_folder(event.job.key).absolute())
-    record = measure(job, partial(_tell, on_event, event))
-    claims.finish(event.index, record)
-    on_event(replace(event, phase=Phase.FINISHED, record=record))
-    return record
-
-
-def _made_elsewhere(event: Event, claims: Claims, on_event: Callable[[Event], None]) -> Measured:
-    record = claims.made[event.index]
-    on_event(replace(event, phase=Phase.FINISHED, record=record, detail="by another run"))
-    return record
-
-
-def _tell(on_event: Callable[[Event], None], started: Event, detail: str) -> None:
-    on_event(replace(started, phase=Phase.PROGRESS, detail=detail))
+                yield from measured([index])
+            yield from made_elsewhere()
 
 
 def measure(job: Job, on_progress: Progress | None = None) -> Measured:
@@ -209,7 +259,10 @@ def _origin(job: Job, outcome: Outcome) -> str | None:
     if isinstance(job.protocol, TimingProtocol):
         # Which weights were here only the process that looked can say.
         return outcome.values.get("weights") if isinstance(outcome, Ok) else None
-    spec = find(job.reference)
+    try:
+        spec = find(job.reference)
+    except EsrError:
+        return None
     if not spec.learned:
         return None
     if job.weights is None:
@@ -220,7 +273,7 @@ def _origin(job: Job, outcome: Outcome) -> str | None:
 
 def _values(job: Job, on_progress: Progress) -> Mapping[str, Any]:
     """Call the task. Its module is imported here, so that planning and reading records need no torch."""
-    spec = find(job.reference)
+    spec = _planned_spec(job)
     match job.protocol:
         case CountProtocol() as protocol:
             from runner.tasks import complexity
@@ -232,6 +285,26 @@ def _values(job: Job, on_progress: Progress) -> Mapping[str, Any]:
             return timed_jobs.measure(job)
         case EvalProtocol() as protocol:
             return _quality(job, spec, protocol, on_progress)
+
+
+def _planned_spec(job: Job) -> ModelSpec:
+    """The model as it was when the job was planned, which another machine may not have. Raises NotHere, JobFailed."""
+    try:
+        spec = find(job.reference)
+    except UnknownModel as error:
+        raise NotHere(
+            f"{job.reference} is not on the machine that ran the job.",
+            remedy="Put the file there at the same path, or install the package that has it.",
+        ) from error
+    if spec.revision != job.key.revision:
+        raise JobFailed(f"{job.reference} changed after the run was planned. Start it again.")
+    if job.task.version != job.key.task_version:
+        raise NotHere(
+            f"The suite on the machine that ran the job measures {job.key.task} by version {job.task.version}, "
+            f"the run was planned with {job.key.task_version}.",
+            remedy="Install the same version of esr-bench on all machines.",
+        )
+    return spec
 
 
 def _quality(job: Job, spec: ModelSpec, protocol: EvalProtocol, on_progress: Progress) -> Mapping[str, Any]:
@@ -289,4 +362,17 @@ def _network(job: Job, spec: ModelSpec) -> nn.Module:
     from zoo.create import create_model
     from zoo.weights import default_store
 
+    if job.weights is not None and job.weights not in ("official", "bundled"):
+        _require_planned_file(job, Path(job.weights))
     return create_model(spec, job.key.scale, job.weights, store=default_store(job.weights_folders))
+
+
+def _require_planned_file(job: Job, weights: Path) -> None:
+    """Raise NotHere where a user's checkpoint is not on this machine, JobFailed where it is another file."""
+    if not weights.is_file():
+        raise NotHere(
+            f"{weights.name} is not on the machine that ran the job.",
+            remedy="Put the checkpoint there at the same path.",
+        )
+    if sha256_of(weights) != job.key.weights_sha256:
+        raise JobFailed(f"{weights.name} changed after the run was planned. Start it again.")

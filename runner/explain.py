@@ -19,17 +19,17 @@ from runner.datasets import Dataset
 from runner.metrics import psnr, ssim
 from runner.tasks.quality import rounded, super_resolve
 from zoo.contract import BadInput
-from zoo.protocols import Colour, EvalProtocol, LrRecipe, Rounding, SelfEnsemble, SsimWindow
+from zoo.protocols import (
+    EVAL_CHOICES,
+    Colour,
+    EvalProtocol,
+    LrRecipe,
+    Rounding,
+    SelfEnsemble,
+    SsimWindow,
+    shown_choice,
+)
 
-CHOICES: Final = {
-    "lr_recipe": "LR recipe",
-    "inference": "inference",
-    "rounding": "rounding",
-    "colour": "colour",
-    "crop_border_px": "crop",
-    "ssim_window": "SSIM window",
-}
-"""Field of `EvalProtocol` -> its name in words, in the order of a walk: from the input to the metric."""
 FULL_RANGE_DB: Final = 20 * math.log10(255 / 219)
 """What limited-range luma adds to PSNR where luma is not rounded: its errors are 219/255 of the full range's."""
 
@@ -86,7 +86,7 @@ def walk(
     on_image: Callable[[], None] | None = None,
 ) -> Walk:
     """How much each choice that differs moves PSNR and SSIM. Raises BadInput, JobFailed as `evaluate` does."""
-    names = [name for name in CHOICES if shown_choice(first, name, scale) != shown_choice(last, name, scale)]
+    names = [name for name in EVAL_CHOICES if shown_choice(first, name, scale) != shown_choice(last, name, scale)]
     path = [first]
     for name in names:
         path.append(_with(path[-1], name, last))
@@ -96,7 +96,7 @@ def walk(
     )
     steps = tuple(
         Step(
-            choice=CHOICES[name],
+            choice=EVAL_CHOICES[name],
             before=shown_choice(first, name, scale),
             after=shown_choice(last, name, scale),
             alone=_difference(scores[alone[name]], scores[first]),
@@ -182,7 +182,7 @@ def search(
             gives=printed.given_by(score),
             changes=tuple(
                 f"{words} {shown_choice(protocol, name, scale)}"
-                for name, words in CHOICES.items()
+                for name, words in EVAL_CHOICES.items()
                 if shown_choice(protocol, name, scale) != shown_choice(ours, name, scale)
             ),
         )
@@ -260,14 +260,6 @@ def score_all(
 def runs_needed(protocols: Sequence[EvalProtocol]) -> int:
     """SR images that must be made of each picture."""
     return len({(protocol.lr_recipe, protocol.inference.id) for protocol in protocols})
-
-
-def shown_choice(protocol: EvalProtocol, name: str, scale: int) -> str:
-    """One choice as the id prints it; the border in pixels."""
-    if name == "crop_border_px":
-        return str(protocol.crop_px(scale))
-    value = getattr(protocol, name)
-    return str(value.id if name == "inference" else value.value)
 
 
 def _with(protocol: EvalProtocol, name: str, source: EvalProtocol) -> EvalProtocol:

@@ -39,7 +39,7 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any, timeout_s: flo
     The function handles its own exceptions: one that leaves it is a crash. The process and its children are gone when
     this returns or raises, KeyboardInterrupt included. Raises Crashed, TimedOut with `what` in the message.
     """
-    context = _context()
+    context = clean_context()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(sender, function, arguments))
     process.start()
@@ -57,13 +57,13 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any, timeout_s: flo
         return result
     except EOFError:
         process.join(_GRACE_S)
-        raise Crashed(f"{what} ended its process without a result ({_ending(process.exitcode)}).") from None
+        raise Crashed(f"{what} ended its process without a result ({ending(process.exitcode)}).") from None
     finally:
         receiver.close()
-        _end(process, grace_s)
+        end(process, grace_s)
 
 
-def _context() -> ForkServerContext | SpawnContext:
+def clean_context() -> ForkServerContext | SpawnContext:
     """Processes forked from a clean server with torch imported, where the system can; importing takes seconds each."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -73,11 +73,16 @@ def _context() -> ForkServerContext | SpawnContext:
 
 
 def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    at_child_start()
+    with sender:
+        sender.send(function(*arguments))
+
+
+def at_child_start() -> None:
+    """What a child does first: leave Ctrl-C to its parent, and end when that is gone."""
     # Ctrl-C reaches the whole terminal group; the parent decides, and the child prints no traceback of its own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with sender:
-        sender.send(function(*arguments))
 
 
 def _end_with_parent() -> None:
@@ -88,13 +93,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _ending(exit_code: int | None) -> str:
+def ending(exit_code: int | None) -> str:
+    """How a process ended, in words."""
     if exit_code is not None and exit_code < 0:
         return f"killed by {signal.Signals(-exit_code).name}"
     return f"exit code {exit_code}"
 
 
-def _end(process: BaseProcess, grace_s: float) -> None:
+def end(process: BaseProcess, grace_s: float = 0.0) -> None:
     """Give the process `grace_s` to end, then end it with everything it started."""
     process.join(grace_s)
     if process.is_alive() and process.pid is not None:

@@ -37,6 +37,7 @@ class Nursery:
             cwd=ROOT,
             env=environment,
         )
+        assert self._answer() == "ready\n"
 
     def start(
         self, *arguments: object, out: Path, limit: int | None = None, kill_at: int | None = None, **environment: str
@@ -109,6 +110,7 @@ def serve() -> None:
 
     assert runner.cli
     catalogue()
+    print("ready", flush=True)
     for line in sys.stdin:
         child = os.fork()
         if not child:

@@ -326,6 +326,26 @@ TILED_FOR_MEMORY: Final = "+oomtiles"
 """Ends the protocol id of a run in which an image did not fit into memory and went through in tiles."""
 
 
+EVAL_CHOICES: Final = {
+    "lr_recipe": "LR recipe",
+    "inference": "inference",
+    "rounding": "rounding",
+    "colour": "colour",
+    "crop_border_px": "crop",
+    "ssim_window": "SSIM window",
+}
+"""Each choice of an `EvalProtocol` in words, from the input to the metric."""
+
+
+def shown_choice(protocol: EvalProtocol, name: str, scale: int | None = None) -> str:
+    """One choice as the id prints it; the border in pixels, or `scale` where the scale is not known."""
+    if name == "crop_border_px":
+        crop = protocol.crop_border_px if scale is None else protocol.crop_px(scale)
+        return "scale" if crop is None else str(crop)
+    value = getattr(protocol, name)
+    return str(value.id if name == "inference" else value.value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CountProtocol:
     """The input size at which a network is counted, and by which counters."""

@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "ntire",
     "upscale",
+    "export",
 )
 """Modules of this package, in help order; each has `register(app)`. They import torch inside their functions only."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -27,11 +28,11 @@ from runner.cli.options import (
 )
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import catalogue, find
-from zoo.contract import BadInput
+from zoo.contract import BadInput, NotHere
 from zoo.facts import Failed, Measured, Ok, Outcome
 
 if TYPE_CHECKING:
-    from runner.execute import Event
+    from runner.execute import Event, Executor
     from runner.plan import Job, Plan, Task
     from runner.store import Store
 
@@ -86,6 +87,30 @@ def bench(
     device: Device = "cpu",
     threads: Threads = None,
     max_seconds: MaxSeconds = 20.0,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            help="local, or ray (pip install 'esr-bench\\[ray]'): the nodes of a Ray cluster. They need the suite, and "
+            "weights, data and files of yours at the same paths; where one is missing the job is not applicable.",
+        ),
+    ] = "local",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Jobs run at once; default: 1 here, one per node on Ray. A latency never runs beside another job.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="HOST:PORT of the Ray cluster's head, or auto; then RAY_ADDRESS, else a Ray of its own here.",
+        ),
+    ] = None,
     weights_dir: WeightsDir = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -94,44 +119,50 @@ def bench(
 
     Records that are there are not made again, so an interrupted run goes on where it ended. Exit 1 if a job failed.
     """
-    from runner import machine
+    from runner.executors import Where, opened
     from runner.plan import Policy, Protocols, Selection, expand
     from runner.protocol_choice import ProtocolChoice
     from runner.store import Store
 
     if bool(models) == everything:
         raise BadInput("Name the networks to measure, or pass --all; not both.")
-    require_device(device)
+    where = _one_of(Where, executor, "--executor")
+    # On a cluster the devices of its nodes count.
+    with suppress(NotHere) if where is Where.RAY else nullcontext():
+        require_device(device)
     scales = _numbers(scale or ["4"])
-    selection = Selection(
-        models=tuple(models or _every_network(scales)),
-        scales=scales,
-        tasks=_tasks(tasks),
-        datasets=tuple(data or ["sample"]),
-        protocols=Protocols(
-            lr=parse_size(lr) if lr else None,
-            timed_lr=parse_size(latency_lr) if latency_lr else None,
-            device=device,
-            threads=threads or machine.default_threads(),
-            choice=ProtocolChoice(
-                text=protocol,
-                colour=colour,
-                crop_border_px=crop,
-                rounding=rounding,
-                lr_recipe=lr_recipe,
-                ssim_window=ssim,
-                self_ensemble=self_ensemble,
-            ),
-        ),
-        weights=weights,
-        weights_folders=tuple(weights_dir or ()),
-        data_folders=tuple(data_dir or ()),
-        max_seconds=max_seconds,
-    )
+    chosen = _one_of(Policy, policy, "--policy")
     kept = Store(store)
-    plan = expand(selection, kept, _one_of(Policy, policy, "--policy"))
-    _announce(plan, kept)
-    rows = [_row(record) for record in (*plan.held, *_run(plan, kept))] + [_missing_row(job) for job in plan.missing]
+    with opened(where, jobs=jobs, address=address, device=device) as machines:
+        selection = Selection(
+            models=tuple(models or _every_network(scales)),
+            scales=scales,
+            tasks=_tasks(tasks),
+            datasets=tuple(data or ["sample"]),
+            protocols=Protocols(
+                lr=parse_size(lr) if lr else None,
+                timed_lr=parse_size(latency_lr) if latency_lr else None,
+                device=device,
+                threads=threads or machines.threads(),
+                choice=ProtocolChoice(
+                    text=protocol,
+                    colour=colour,
+                    crop_border_px=crop,
+                    rounding=rounding,
+                    lr_recipe=lr_recipe,
+                    ssim_window=ssim,
+                    self_ensemble=self_ensemble,
+                ),
+            ),
+            weights=weights,
+            weights_folders=tuple(weights_dir or ()),
+            data_folders=tuple(data_dir or ()),
+            max_seconds=max_seconds,
+        )
+        plan = expand(selection, kept, chosen, environment=machines.environment)
+        _announce(plan, kept)
+        records = (*plan.held, *_run(plan, kept, machines))
+    rows = [_row(record) for record in records] + [_missing_row(job) for job in plan.missing]
     order = [find(reference).name for reference in selection.models]
     rows.sort(key=lambda row: (order.index(row["model"]), row["scale"], TASKS.index(row["task"])))
     emit(rows if as_json else [row | {"result": _result(row)} for row in rows], as_json=as_json, columns=COLUMNS)
@@ -177,14 +208,14 @@ def _announce(plan: Plan, store: Store) -> None:
         talk(f"[yellow]not read:[/] {escape(str(problem))}")
 
 
-def _run(plan: Plan, store: Store) -> list[Measured]:
+def _run(plan: Plan, store: Store, executor: Executor) -> list[Measured]:
     from runner.execute import run
 
     records: list[Measured] = []
     with progress() as bar:
         task = bar.add_task("", total=len(plan.jobs))
         try:
-            for record in run(plan.jobs, store, lambda event: follow(bar, task, event)):
+            for record in run(plan.jobs, store, lambda event: follow(bar, task, event), executor):
                 records.append(record)
         except KeyboardInterrupt:
             bar.stop()

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
         prepare_data
     )
     group.command("verify", epilog="Example: esr data verify Set5")(verify_data)
+    group.command("identify", epilog="Example: esr data identify data/Set5/HR data/Set5/LR_bicubic/X4")(identify_lr)
     app.add_typer(group, name="data")
 
 
@@ -146,3 +147,57 @@ def verify_data(name: Name, data_dir: DataDir = None, as_json: Json = False) -> 
         )
     if set(counts) != {ImageState.OK}:
         raise typer.Exit(1)
+
+
+def identify_lr(
+    hr_dir: Annotated[Path, typer.Argument(metavar="HR_DIR", help="Folder of HR images.")],
+    lr_dir: Annotated[Path, typer.Argument(metavar="LR_DIR", help="Folder of the LR images made from them.")],
+    as_json: Json = False,
+) -> None:
+    """Name the recipe that made the LR images of a folder, by comparing every value; best first.
+
+    Where none makes every value the closest comes first, with what else is off: a shift, a mod-crop, swapped channels.
+    """
+    from runner.identify import files_of, identify, pair_up
+
+    pairs = pair_up(files_of(hr_dir, "_HR"), files_of(lr_dir, "_LR"))
+    with progress() as bar:
+        task = bar.add_task("comparing", total=len(pairs))
+        found = identify(pairs, lambda: bar.advance(task))
+    rows = [
+        {
+            "recipe": match.recipe.value,
+            "scale": match.scale,
+            "exact": match.exact,
+            "images": match.images,
+            "exact_images": match.exact_images,
+            "values": match.values,
+            "differing": match.differing,
+            "percent": 100 * match.differing / match.values,
+            "largest": match.largest,
+            "modcrop": found.multiple if found.multiple > 1 else match.scale,
+            "rounded_up": found.rounded_up,
+            "unlike": list(match.unlike),
+            "notes": list(found.notes) if match is found.matches[0] else [],
+        }
+        for match in found.matches
+    ]
+    columns = {"recipe": "recipe", "scale": "scale", "exact_images": "exact images", "images": "of"}
+    columns |= {"differing": "values that differ", "values": "of values", "percent": "%", "largest": "by at most"}
+    emit(rows, as_json=as_json, columns=columns)
+    best = found.matches[0]
+    crop = f", HR cropped to a multiple of {found.multiple} first" if found.multiple > 1 else ""
+    crop += ", HR not mod-cropped (the last LR pixels are not compared)" if found.rounded_up else ""
+    if best.exact:
+        free = (
+            " but for exact halves, which OpenCV's builds round differently" if best.recipe is LrRecipe.OPENCV else ""
+        )
+        talk(f"{best.recipe.value} at x{best.scale} makes every value{free}{crop}")
+        return
+    share = f"{best.differing:,} of {best.values:,} values differ, by up to {best.largest}"
+    talk(f"no recipe makes these images; the closest is {best.recipe.value} at x{best.scale}: {share}{crop}")
+    for note in found.notes:
+        talk(escape(note))
+    if best.exact_images:
+        listed = ", ".join(best.unlike[:5]) + (" ..." if len(best.unlike) > 5 else "")
+        talk(f"{best.exact_images} of {best.images} images are exact; not {escape(listed)}")

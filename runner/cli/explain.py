@@ -218,7 +218,7 @@ def _shown_step(row: dict[str, Any]) -> dict[str, Any]:
 def _show_search(found: list[Candidate], printed: str, scale: int, *, as_json: bool) -> None:
     giving = [candidate for candidate in found if candidate.gives]
     shown = giving or found[:NEAREST_SHOWN]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "printed": printed,
             "gives": candidate.gives,

@@ -105,22 +105,41 @@ def quality(
             talk(f"[bold red]failed:[/] {escape(str(error))}")
             row |= {"psnr_y_db": None, "ssim_y": None, "per_image": [], "error": str(error)}
         rows.append(row)
+    values = _comparable([row for row in rows if not row["error"]])
+    _add_ranks(rows, values)
     emit(rows, as_json=as_json, columns=COLUMNS)
-    _compare([row for row in rows if not row["error"]])
+    _compare(values)
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
 
 
-def _compare(rows: list[dict[str, Any]]) -> None:
-    """Say on stderr which of the networks' differences are real, where they can be compared image by image."""
-    values = {
-        f"{row['model']} ({row['weights']})": {score["name"]: score["psnr_y_db"] for score in row["per_image"]}
-        for row in rows
-    }
+def _label(row: dict[str, Any]) -> str:
+    return f"{row['model']} ({row['weights']})"
+
+
+def _comparable(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """PSNR of each image by network, where networks can be compared image by image; else empty."""
+    values = {_label(row): {score["name"]: score["psnr_y_db"] for score in row["per_image"]} for row in rows}
     finite = all(math.isfinite(psnr) for images in values.values() for psnr in images.values())
-    if len(values) < 2 or not finite or len(rows[0]["per_image"]) < 2:
+    return values if len(values) > 1 and finite and len(rows[0]["per_image"]) > 1 else {}
+
+
+def _add_ranks(rows: list[dict[str, Any]], values: dict[str, dict[str, float]]) -> None:
+    """Each network's rank, and the interval of ranks over resampled images; None where there is nothing to compare."""
+    from reports.statistics import ranks
+
+    places = {place.name: place for place in (ranks(values) if values else ())}
+    for row in rows:
+        place = None if row["error"] else places.get(_label(row))
+        row["rank"] = place.rank if place else None
+        row["rank_interval"] = [place.low, place.high] if place else None
+
+
+def _compare(values: dict[str, dict[str, float]]) -> None:
+    """Say on stderr which of the networks' differences are real, and the places they take over resampled images."""
+    if not values:
         return
-    from reports.statistics import differences
+    from reports.statistics import FEWEST_IMAGES, differences, ranks
 
     found = differences(values)
     talk("PSNR differences over images, 95 % bootstrap interval, p by Wilcoxon with Holm's correction:")
@@ -130,6 +149,11 @@ def _compare(rows: list[dict[str, Any]]) -> None:
             f"  {escape(gap.first)} - {escape(gap.second)}: {gap.mean_db:+.3f} dB "
             f"[{gap.low_db:.3f}, {gap.high_db:.3f}], p = {gap.p_corrected:.2g}, {gap.images} images: {verdict}"
         )
+    if len(values) > 2:
+        placed = (f"{escape(place.name)} {place.rank} [{place.low}-{place.high}]" for place in ranks(values))
+        talk(f"ranks, with the places taken over resampled images: {', '.join(placed)}")
+    if found[0].too_few:
+        talk(f"{found[0].images} images are too few to call a difference real; at least {FEWEST_IMAGES} are needed.")
 
 
 def runnable(name: str, scale: int) -> ModelSpec:

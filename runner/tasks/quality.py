@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -76,11 +78,11 @@ def evaluate(
     Keys: psnr_y_db, ssim_y (means over images), per_image, protocol, lr_source; where there is something to tell,
     tiled_for_memory and out_of_range, by image. The next image is read and the last one scored while the network runs.
 
-    `on_image` is called after each image, in order, `on_sr` from any thread with a name and the SR image as uint8
-    (h, w, 3). Images of one size go through together, `batch` at once (default: 1 on the CPU, where more is slower, 4
-    elsewhere), if that gives what each gives alone. What `journal` holds is not done again. The network is left on
-    `device`. Raises BadInput on data that do not fit, JobFailed when the network's output has another size, holds NaN
-    or infinity, or does not fit into memory even in tiles.
+    `on_image` is called as soon as an image and those before it are scored, `on_sr` with a name and the SR image as
+    uint8 (h, w, 3); both from any thread, `on_image` from one at a time. Images of one size go through together,
+    `batch` at once (default: 1 on the CPU, where more is slower, 4 elsewhere), if that gives what each gives alone.
+    What `journal` holds is not done again. The network is left on `device`. Raises BadInput on data that do not fit,
+    JobFailed when the network's output has another size, holds NaN or infinity, or fits into memory not even in tiles.
     """
     if protocol.lr_recipe is not dataset.recipe:
         raise BadInput(
@@ -89,22 +91,21 @@ def evaluate(
         )
     if protocol.form is Form.FAST:
         network = _fast(network)
-    work = _Evaluation(network.to(device), dataset, protocol, device=device, journal=journal, on_sr=on_sr)
     known = dict(journal.entries) if journal else {}
+    teller = _Teller([pair.name for pair in dataset.pairs], known, on_image)
+    work = _Evaluation(
+        network.to(device), dataset, protocol, device=device, journal=journal, on_sr=on_sr, on_entry=teller.tell
+    )
     stages = Stages(load=dataset.load, run=work.run, finish=work.finish, alike=lambda loaded: size_of(loaded[0]))
+    missing = [pair for pair in dataset.pairs if pair.name not in known]
     results = overlapped(
-        [pair for pair in dataset.pairs if pair.name not in known],
+        missing,
         stages,
         together=batch or (1 if device == "cpu" else _BATCH),
         finishers=min(_SCORERS, machine.usable_cores()),
     )
-    entries = []
-    for pair in dataset.pairs:
-        entry = known[pair.name] if pair.name in known else next(results)
-        entries.append(entry)
-        if on_image:
-            on_image(ImageScore(**entry["score"]))
-    return _values(entries, dataset, protocol)
+    made = dict(zip((pair.name for pair in missing), results, strict=True))
+    return _values([known.get(pair.name) or made[pair.name] for pair in dataset.pairs], dataset, protocol)
 
 
 def _values(entries: Sequence[Entry], dataset: Dataset, protocol: EvalProtocol) -> dict[str, Any]:
@@ -133,6 +134,28 @@ def _fast(network: nn.Module) -> nn.Module:
     return optimized
 
 
+class _Teller:
+    """Calls `on_image` in the order of the data set, whatever the order in which images are scored."""
+
+    def __init__(
+        self, names: Sequence[str], known: Mapping[str, Entry], on_image: Callable[[ImageScore], None] | None
+    ) -> None:
+        self._due, self._scored, self._on_image = deque(names), dict(known), on_image
+        self._lock = threading.Lock()
+        self._drain()
+
+    def tell(self, entry: Entry) -> None:
+        with self._lock:
+            self._scored[entry["score"]["name"]] = entry
+            self._drain()
+
+    def _drain(self) -> None:
+        while self._due and self._due[0] in self._scored:
+            score = ImageScore(**self._scored.pop(self._due.popleft())["score"])
+            if self._on_image:
+                self._on_image(score)
+
+
 Output = tuple[Image, Entry]
 """SR as it is scored: uint8 (h, w, 3), or float32 (h, w, 3) in [0, 1] where it is not rounded; and remarks on it."""
 
@@ -149,7 +172,9 @@ class _Evaluation:
         device: str,
         journal: Journal | None,
         on_sr: Callable[[str, U8], None] | None,
+        on_entry: Callable[[Entry], None],
     ) -> None:
+        self.on_entry = on_entry
         self.dataset, self.protocol, self.device, self.journal, self.on_sr = dataset, protocol, device, journal, on_sr
         rule = protocol.inference.inner if isinstance(protocol.inference, SelfEnsemble) else protocol.inference
         multiple_px = rule.multiple_px if isinstance(rule, (CropToMultiple, PadSymmetric)) else 1
@@ -230,6 +255,7 @@ class _Evaluation:
         entry: Entry = {"score": asdict(score), **remarks}
         if self.journal:
             self.journal.add(pair.name, entry)
+        self.on_entry(entry)
         return entry
 
 

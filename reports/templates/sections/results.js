@@ -95,8 +95,10 @@ esr.section("results", ({ payload }) => {
       return button;
     }));
   }
-  // Data sets on which nothing was measured start folded away, unless that would leave none.
-  const filled = new Set(payload.tables.flatMap((t) => t.columns.filter((c) => c.filled).map((c) => c.group)));
+  // Data sets on which nothing was measured start folded away, and other protocols, unless that would leave none.
+  const withAny = (test) => new Set(payload.tables.flatMap((t) => t.columns.filter((c) => c.filled && test(c)).map((c) => c.group)));
+  const usual = withAny((c) => c.usual && c.key.startsWith(c.group));
+  const filled = usual.size ? usual : withAny(() => true);
   const quality = [...new Set(payload.tables.flatMap((t) => t.columns.filter((c) => c.key.startsWith(c.group)).map((c) => c.group)))];
   const kept = quality.some((group) => filled.has(group)) ? quality.filter((group) => filled.has(group)) : ["B100"];
   for (const group of quality) if (!kept.includes(group)) state.hidden.add(group);
