@@ -15,9 +15,10 @@ from reports.gallery import Gallery
 from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
 from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
-from reports.significance import Comparison, comparisons
+from reports.significance import Comparison, comparisons, uncompared
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
+from reports.trained_here import bases, rows_of_bundled
 from zoo.contract import ModelSpec, ReportedOnly
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Reported
 from zoo.quantities import PSNR_Y
@@ -56,6 +57,8 @@ class Report:
     "Record files that could not be read."
     headline: str
     comparisons: tuple[Comparison, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    "Sets of too many networks for that."
     "Which networks' differences are real, on every data set and scale."
     row_recipes: tuple[RowRecipe, ...] = ()
     "Which protocol gives most of each printed row."
@@ -91,9 +94,9 @@ def assemble(
     """Judge every claim and lay out every table. Pure: stale records must be marked, the clock is an argument."""
     # One order of records, newest first, whatever order they were read in: the same facts give the same report.
     records = sorted(records, key=_age_and_name, reverse=True)
-    specs = _in_order((*specs, *_known_by_records_only(specs, records)))
+    specs = _in_order((*specs, *_known_by_records_only(specs, records), *rows_of_bundled(specs)))
     by_name = {spec.name: spec for spec in specs}
-    evidence = Evidence(records)
+    evidence = Evidence(records, bases=bases(specs))
     rows = row_recipes(claims.values(), evidence, by_name)
     judgements = tuple(
         Judgement(
@@ -128,6 +131,7 @@ def assemble(
         problems=tuple(problems),
         headline=_headline(figures, judgements),
         comparisons=comparisons(evidence, specs, SCALES),
+        uncompared=uncompared(evidence, SCALES),
         row_recipes=tuple(rows.values()),
         ladders=tuple(ladders),
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from reports.columns import Column
 from reports.compare import VerdictKind
 from reports.tables import CellKind, Row, Slot, Table
-from zoo.facts import Failed, Json, Measured, NotApplicable, Ok
+from zoo.facts import Failed, Json, Measured, NotApplicable, Ok, RunKey
 from zoo.quantities import METRICS, Direction
 
 RUNS_SHOWN: Final = 20_000
@@ -42,7 +42,7 @@ class Pools:
     def __init__(self, runs: Iterable[Measured] = ()) -> None:
         self._texts, self._machines, self._versions = _Pool(), _Pool(), _Pool()
         self._runs: list[Json] = []
-        self._run_index: dict[tuple[str, str], int] = {}
+        self._run_index: dict[tuple[RunKey, str], int] = {}
         self._listed = 0
         for number, run in enumerate(runs):
             if number == RUNS_SHOWN:
@@ -56,7 +56,7 @@ class Pools:
 
     def run(self, run: Measured) -> int:
         """Place of a run in the page's `runs`."""
-        place = (run.key.digest(), run.provenance.created_utc)
+        place = (run.key, run.provenance.created_utc)
         if place not in self._run_index:
             self._run_index[place] = len(self._runs)
             self._runs.append(self._run_fields(run))

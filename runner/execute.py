@@ -267,7 +267,7 @@ def _origin(job: Job, outcome: Outcome) -> str | None:
         return None
     if job.weights is None:
         return "random" if job.reference == spec.name else "as built"
-    published = {**spec.bundled, **spec.weights}.values()
+    published = (*spec.bundled.values(), *spec.weights.values())
     return next((w.origin.value for w in published if w.sha256 == job.key.weights_sha256), "file")
 
 

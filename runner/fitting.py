@@ -40,6 +40,8 @@ class FittingNetwork:
     network: nn.Module
     scale: int
     multiple_px: int = 1
+    plain: nn.Module | None = None
+    "The network as written, where `network` is its fast form: its field is measured in double precision."
     tiled: TiledForMemory | None = None
     _field: ReceptiveField | None = None
     _too_large: int | None = None
@@ -87,7 +89,7 @@ class FittingNetwork:
     def _receptive_field(self) -> ReceptiveField:
         if self._field is None:
             try:
-                self._field = measure(self.network, self.scale)
+                self._field = measure(self.plain or self.network, self.scale)
             except (MemoryError, RuntimeError):
                 # Neither memory for the probe, nor double precision in every network: an unknown field has no end.
                 self._field = ReceptiveField(None, 0)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from runner.images import U8, image_files, read_rgb, size_of
+from runner.layouts import place_of
 from runner.resize_others import make_lr, opencv_sums, opencv_ties
 from zoo.contract import BadInput, JobFailed
 from zoo.protocols import LrRecipe, Size
@@ -85,10 +86,12 @@ def pair_up(hr_files: Sequence[Path], lr_files: Sequence[Path]) -> dict[str, tup
 
 
 def files_of(folder: Path, ending: str) -> list[Path]:
-    """Images of a folder; only those named `..._HR` (or `_LR`) where HR and LR lie in one."""
+    """Images of a folder, of a data set's folder its HR; only those named `..._HR` (`_LR`) where both lie in one."""
     if not folder.is_dir():
         raise BadInput(f"There is no folder {str(folder)!r}. Pass an existing folder of {ending[1:]} images.")
     files = image_files(folder)
+    if not files and ending == "_HR" and (place := place_of(folder.resolve())):
+        return list(place.hr_files().values())
     marked = [path for path in files if path.stem.endswith(ending)]
     both = any(path.stem.endswith("_LR") for path in files) and any(path.stem.endswith("_HR") for path in files)
     return marked if both else files

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 Protocol = EvalProtocol | CountProtocol | TimingProtocol
 
 AUTO = "auto"
-"""Weights: official where published, else bundled; none for a network without parameters and for a user's file."""
+"""Weights: official where published, else bundled; none for a network without parameters and for a user's file.
+
+Where the official file is not on this machine and a bundled one exists, it is the bundled one: `stands_in` says so."""
 
 NO_WEIGHTS = "none"
 """Weights: the network's own initialisation under a fixed seed."""
@@ -288,7 +290,8 @@ def _jobs(
         elif isinstance(protocol, CountProtocol):
             yield job
         else:
-            weights = choose_weights(selection.weights, reference=reference, spec=spec, scale=scale)
+            folders = selection.weights_folders
+            weights = choose_weights(selection.weights, reference=reference, spec=spec, scale=scale, folders=folders)
             sha256 = weights_sha256(weights, spec=spec, scale=scale)
             for dataset in dict.fromkeys(selection.datasets):
                 name, digest = identify(dataset, scale, protocol.lr_recipe, selection.data_folders)
@@ -313,7 +316,9 @@ def _key(spec: ModelSpec, scale: int, task: Task, protocol: Protocol) -> RunKey:
     )
 
 
-def choose_weights(choice: str, *, reference: str, spec: ModelSpec, scale: int) -> str | None:
+def choose_weights(
+    choice: str, *, reference: str, spec: ModelSpec, scale: int, folders: tuple[Path, ...] = ()
+) -> str | None:
     """What `create_model` is to be given for a choice of the user's: official, bundled, a file, or None.
 
     A model of a user's file is taken as its constructor leaves it, which may have loaded weights of its own.
@@ -322,12 +327,27 @@ def choose_weights(choice: str, *, reference: str, spec: ModelSpec, scale: int) 
         return None
     if choice != AUTO:
         return choice
-    if scale not in spec.weights:
-        if scale in spec.bundled:
-            return "bundled"
-        if reference != spec.name:
-            return None
+    if scale in spec.bundled and not _official_is_here(spec, scale, folders):
+        return "bundled"
+    if scale not in spec.weights and reference != spec.name:
+        return None
     return "official"
+
+
+def _official_is_here(spec: ModelSpec, scale: int, folders: tuple[Path, ...]) -> bool:
+    from zoo.weights import default_store
+
+    return default_store(folders).is_here(spec, scale)
+
+
+def stands_in(choice: str, weights: str | None, *, spec: ModelSpec, scale: int) -> str:
+    """What a person must be told where bundled weights stand in for official ones; empty where they do not."""
+    if choice != AUTO or weights != "bundled" or scale not in spec.weights:
+        return ""
+    return (
+        f"{spec.name} x{scale}: the official checkpoint is not on this machine, so this is the bundled one "
+        f"({spec.bundled[scale].note}), not the paper's. `esr weights pull {spec.name} --scale {scale}` gets that."
+    )
 
 
 def weights_sha256(weights: str | None, *, spec: ModelSpec, scale: int) -> str | None:

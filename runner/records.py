@@ -108,7 +108,7 @@ def from_text(text: str) -> Measured:
     if version > SCHEMA_VERSION:
         raise BadRecord(f"schema version {version}, newer than this suite's {SCHEMA_VERSION}: update the suite")
     try:
-        file = RecordFile.model_validate(_decode(content))
+        file = RecordFile.model_validate(decode(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "record"
@@ -172,9 +172,10 @@ def _encode(value: Any) -> Any:
     return [_encode(item) for item in value] if isinstance(value, list) else value
 
 
-def _decode(value: Any) -> Any:
+def decode(value: Any) -> Any:
+    """JSON as it was read, with the floats that JSON has no word for."""
     if isinstance(value, dict):
         if set(value) == {_NON_FINITE} and value[_NON_FINITE] in ("inf", "-inf", "nan"):
             return float(value[_NON_FINITE])
-        return {name: _decode(item) for name, item in value.items()}
-    return [_decode(item) for item in value] if isinstance(value, list) else value
+        return {name: decode(item) for name, item in value.items()}
+    return [decode(item) for item in value] if isinstance(value, list) else value

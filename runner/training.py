@@ -28,6 +28,7 @@ from runner.training_state import Diverged, State, save
 from zoo.contract import BadInput, EsrError
 
 LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"l1": F.l1_loss, "l2": F.mse_loss}
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 WITH_SPARSITY: Final = "forward_with_sparsity"
 """Method of a network with masks: SR, and the share of values that it computes."""
 
@@ -58,7 +59,7 @@ def stopping_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in STOPPING}
 
     def ask(number: int, _frame: FrameType | None) -> None:
         stop.number = number
@@ -109,7 +110,6 @@ def train(
         part=_part(recipe.batch, fabric),
         workers=workers,
     )
-    losses: list[float] = []
     saved_at = time.monotonic()
     with stopping_on_signals() as stop:
         for began, (lr, hr) in _timed(patches):
@@ -117,28 +117,38 @@ def train(
             _update_average(state.average, state.network, recipe.ema)
             state.iteration += 1
             state.seconds += time.perf_counter() - began
-            losses.append(loss)
+            state.recent.append(loss)
             done = state.iteration == last
             if state.iteration % report_every == 0 or done:
-                entry = {"iteration": float(state.iteration), "loss": math.fsum(losses) / len(losses)}
-                entry["seconds"] = state.seconds
-                losses.clear()
-                if validate and fabric.is_global_zero and (state.iteration % validate_every == 0 or done):
-                    entry |= validate(state.average)
-                state.curve.append(entry)
-                on_report(entry)
+                wanted = fabric.is_global_zero and (state.iteration % validate_every == 0 or done)
+                on_report(_reported(state, validate if wanted else None))
             if fabric.is_global_zero and (done or stopped or time.monotonic() - saved_at > checkpoint_every_s):
                 state.precision = fabric.strategy.precision.state_dict()
                 save(state, recipe, folder)
                 saved_at = time.monotonic()
             on_step(state)
-            if stopped and not done:
-                raise Interrupted(
-                    f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}. "
-                    f"The same command with --resume goes on from there.",
-                    stopped,
-                )
+            if stopped:
+                raise _interrupted(state, recipe, folder, stopped)
+    if stop.number:
+        # It came after the last step had looked; the next stage must not begin.
+        raise _interrupted(state, recipe, folder, stop.number)
     return state
+
+
+def _reported(state: State, validate: Validate | None) -> Entry:
+    """A new entry of the curve: mean loss since the last one, time, and what the validation gives."""
+    entry = {"iteration": float(state.iteration), "loss": math.fsum(state.recent) / len(state.recent)}
+    entry["seconds"] = state.seconds
+    state.recent.clear()
+    if validate:
+        entry |= validate(state.average)
+    state.curve.append(entry)
+    return entry
+
+
+def _interrupted(state: State, recipe: Recipe, folder: Path, number: int) -> Interrupted:
+    where = f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}."
+    return Interrupted(where, number)
 
 
 def _timed(patches: Iterator[tuple[U8, U8]]) -> Iterator[tuple[float, tuple[U8, U8]]]:
@@ -211,16 +221,19 @@ def loss_of(network: Callable[[Tensor], Tensor], recipe: Recipe, iteration: int,
     if not recipe.sparsity:
         return LOSSES[recipe.loss](network(x), y)
     sr, share = getattr(network, WITH_SPARSITY)(x)
-    return LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    loss: Tensor = LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    return loss
 
 
 def _over_devices(fabric: Fabric, loss: float, stopped: int) -> tuple[float, int]:
     """Mean loss and any signal over all devices: one that stops alone would leave the others waiting."""
     if fabric.world_size == 1:
         return loss, stopped
-    told = fabric.all_gather(torch.tensor([loss, stopped], dtype=torch.float64, device=fabric.device))
+    own = [loss / fabric.world_size, *(float(stopped == number) for number in STOPPING)]
+    told = fabric.all_reduce(torch.tensor(own, dtype=torch.float64, device=fabric.device), reduce_op="sum")
     assert isinstance(told, Tensor)
-    return float(told[:, 0].mean()), int(told[:, 1].max())
+    asked = [number for number, votes in zip(STOPPING, told[1:].tolist(), strict=True) if votes]
+    return float(told[0]), asked[0] if asked else 0
 
 
 def _tensor(patches: U8) -> Tensor:

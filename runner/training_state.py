@@ -40,6 +40,8 @@ class State:
     "Time spent in steps, over all sittings."
     curve: list[dict[str, float]] = field(default_factory=list)
     "One entry per report: iteration, loss (mean since the last), seconds, and what the validation gave."
+    recent: list[float] = field(default_factory=list)
+    "Losses since the last report."
     images_sha256: str | None = None
     "Digest of the training images, from the first step on."
     precision: dict[str, Any] = field(default_factory=dict)
@@ -82,6 +84,7 @@ def save(state: State, recipe: Recipe, folder: Path) -> Path:
         "iteration": state.iteration,
         "seconds": state.seconds,
         "curve": state.curve,
+        "recent": state.recent,
         "images_sha256": state.images_sha256,
         "precision": state.precision,
         "rng": torch.get_rng_state(),
@@ -116,7 +119,8 @@ def resume(recipe: Recipe, folder: Path, *, network: nn.Module | None = None) ->
     state.average.load_state_dict(content["average"])
     state.optimizer.load_state_dict(content["optimizer"])
     state.iteration, state.seconds, state.curve = content["iteration"], content["seconds"], content["curve"]
-    state.images_sha256, state.precision = content["images_sha256"], content["precision"]
+    state.recent, state.images_sha256 = content["recent"], content["images_sha256"]
+    state.precision = content["precision"]
     torch.set_rng_state(content["rng"])
     if content["rng_cuda"] and len(content["rng_cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(content["rng_cuda"])
@@ -137,7 +141,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is no checkpoint of this suite: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or not isinstance(content.get("recipe"), dict):
         raise BadInput(f"{path} is no checkpoint of this suite: it names no recipe. Name the folder of a run of ours.")
-    return {"images_sha256": None, "precision": {}, "rng_cuda": []} | content
+    return {"recent": [], "images_sha256": None, "precision": {}, "rng_cuda": []} | content
 
 
 def export(state: State, path: Path) -> Path:

@@ -148,6 +148,12 @@ def test_the_command_reads_a_selfexsr_folder(tmp_path: Path, capsys: pytest.Capt
     assert "1 of 2 images are exact; not s0" in mixed.words
 
 
+def test_the_folder_of_a_data_set_stands_for_its_hr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lay(tmp_path / "My" / "GTmod12", SCENES)
+    lr = lay(tmp_path / "lr", {n: make_lr(img, 2, "pil") for n, img in SCENES.items()}, "x2")
+    assert esr(capsys, "data", "identify", str(tmp_path / "My"), str(lr), "--json").rows[0]["recipe"] == "pil"
+
+
 @pytest.mark.shared
 def test_set5s_own_lr_is_a_current_matlabs() -> None:
     folder = shared.require("datasets/Set5")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from runner.datasets import Dataset, open_dataset
 from runner.tasks import latency, latency_forms
-from runner.tasks.latency_devices import Cuda
+from runner.tasks.latency_devices import Cpu, Cuda
 from runner.tasks.sampling import SamplingRule
 from zoo.contract import BadInput, ModelSpec, NotHere
 from zoo.protocols import Engine, Form, Size, TimingProtocol
@@ -132,6 +132,30 @@ def test_forms_of_one_size_get_images_of_that_size(one_image: Dataset) -> None:
     assert shapes == [(2, 3, 40, 150)]
     assert found["lr"] == "40x150"
     assert found["psnr_y_db"] == found["plain_psnr_y_db"] > 20
+
+
+@pytest.mark.slow
+def test_a_compiled_form_gives_the_plain_forms_image(one_image: Dataset) -> None:
+    assert _check(one_image, Nearest(), form=Form.COMPILE)["max_abs_difference"] < 1e-6
+
+
+def test_a_form_that_compiles_at_its_first_call_has_done_so_before_it_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    def fake_compile(network: nn.Module, **options: Any) -> Any:
+        assert options == {"dynamic": False, "options": {"freezing": True}}
+        return lambda x: calls.append("call") or network(x)
+
+    def device_for(_kind: str, run: Any, x: Tensor) -> Cpu:
+        calls.append("device")
+        return Cpu(run, x)
+
+    monkeypatch.setattr(torch, "compile", fake_compile)
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/g++")
+    latency.measure(SPEC, 4, protocol=replace(PROTOCOL, form=Form.COMPILE), rule=QUICK, device_for=device_for)
+    assert calls[:3] == ["call", "device", "call"]
 
 
 @pytest.mark.parametrize(
@@ -269,3 +293,44 @@ def test_a_graph_is_warmed_beside_the_stream_captured_once_per_size_and_replayed
     assert cuda.calls == ["replay"]
     graphed(torch.rand(1, 3, 6, 5))
     assert cuda.calls.count("capture") == 1
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+
+@pytest.mark.cuda
+@needs_cuda
+@pytest.mark.parametrize("form", [Form.PLAIN, Form.CUDA_GRAPH, Form.COMPILE])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_forms_on_a_gpu_give_the_plain_image(form: Form, dtype: str, one_image: Dataset) -> None:
+    check = _check(one_image, Nearest(), device="cuda", form=form, dtype=dtype, memory_format="channels_last")
+    assert check["finite"]
+    assert check["max_abs_difference"] < {"float32": 1e-3, "float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    assert check["psnr_y_db"] == pytest.approx(check["plain_psnr_y_db"], abs=0.05)
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_captured_graph_takes_new_values_and_new_sizes() -> None:
+    network = Nearest().cuda().eval()
+    with torch.inference_mode():
+        graphed = latency_forms.Graphed(network)
+        for height in (8, 8, 12):
+            x = torch.rand(1, 3, height, 9, device="cuda")
+            assert torch.equal(graphed(x), network(x))
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_events_see_the_work_and_not_the_launch() -> None:
+    """A kernel that is launched at once and spins for 10^8 cycles: no GPU's clock does them in 20 ms."""
+    device = Cuda(lambda _x: torch.cuda._sleep(100_000_000), torch.empty(0, device="cuda"))
+    assert device.step() > 20
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_the_state_of_the_gpu_is_in_the_record() -> None:
+    values = latency.measure(SPEC, 4, protocol=replace(PROTOCOL, device="cuda"), rule=QUICK)
+    assert {"clock_mhz", "temperature_c"} <= set(values["load"]["gpu_before"])
+    assert values["peak_reserved_bytes"] >= values["peak_memory_bytes"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from runner.images import write_rgb
 from runner.training import train
-from runner.training_state import resume
+from runner.training_state import CURVE, export, resume
 from tests.shared import ROOT
 from tests.train_process import GRADIENTS, WEIGHTS, images_of, recipe_of, run
 
@@ -71,10 +72,13 @@ def go_on(folder: Path, out: Path) -> int:
     state = resume(recipe, out)
     begun = state.iteration
     train(state, recipe, images_of(folder, out), folder=out)
-    from runner.training_state import export
-
     export(state, out / WEIGHTS)
     return begun
+
+
+def losses_of(out: Path) -> list[tuple[float, float]]:
+    """Iteration and loss of every report."""
+    return [(entry["iteration"], entry["loss"]) for entry in json.loads((out / CURVE).read_text())]
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder: Path, whole: Path, tmp_path: Path) -> None:
@@ -86,6 +90,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(folder: Path, whole: Pa
     assert process.returncode == -signal.SIGKILL
     assert step <= go_on(folder, tmp_path) < STEPS
     assert (tmp_path / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    assert losses_of(tmp_path) == losses_of(whole)
 
 
 def test_sigterm_ends_after_a_whole_step_with_its_checkpoint(folder: Path, whole: Path, tmp_path: Path) -> None:

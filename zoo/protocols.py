@@ -378,8 +378,9 @@ class TimingProtocol:
 
     @property
     def is_reference(self) -> bool:
-        """True for the form that others are compared with: plain float32 on the CPU."""
-        return (self.device, self.form, self.dtype, self.batch) == ("cpu", Form.PLAIN, "float32", 1)
+        """True for the form that others are compared with: plain, float32, contiguous, on the CPU."""
+        chosen = (self.device, self.form, self.dtype, self.memory_format, self.batch)
+        return chosen == ("cpu", Form.PLAIN, "float32", "contiguous", 1)
 
     @property
     def id(self) -> str:

@@ -107,7 +107,7 @@ def _network(model: str, scale: int, weights: str, folders: tuple[Path, ...] | l
     from zoo.weights import default_store
 
     spec = find(model)
-    chosen = choose_weights(weights, reference=model, spec=spec, scale=scale)
+    chosen = choose_weights(weights, reference=model, spec=spec, scale=scale, folders=tuple(folders))
     if weights == "official" and model != spec.name and scale not in spec.weights:
         chosen = None  # a user's file is taken as its constructor leaves it
     return create_model(spec, scale, chosen, store=default_store(folders))

@@ -14,6 +14,7 @@ from rich.markup import escape
 from runner.cli.latency_rows import COLUMNS, COMPARED, PER_IMAGE, cells, columns_of, row_of, wrong
 from runner.cli.options import DataDir, Json, Models, Scale, Weights, WeightsDir, parse_size
 from runner.cli.output import emit, progress, talk
+from runner.timing_terms import DTYPES, MEMORY_FORMATS, require_terms
 from zoo.catalogue import find
 from zoo.contract import BadInput, InputTooSmall, NotHere
 from zoo.facts import Failed, NotApplicable, Ok, Outcome
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from runner.plan import Job
 
 E = TypeVar("E", bound=Enum)
-
-DTYPES = ("float32", "bfloat16", "float16")
-MEMORY_FORMATS = ("contiguous", "channels_last")
 
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Threads = Annotated[
@@ -65,6 +63,10 @@ def latency(
     memory_format: MemoryFormats = "contiguous",
     threads: Threads = None,
     max_seconds: MaxSeconds = 20.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, help="Seconds after which a hanging network is stopped. Default: ample."),
+    ] = None,
     per_image: Annotated[
         bool, typer.Option("--per-image", help="Each image of --data once at its size, cold, as NTIRE times.")
     ] = False,
@@ -102,6 +104,7 @@ def latency(
         },
         selection={
             "max_seconds": max_seconds,
+            "timeout_s": timeout,
             "weights": weights,
             "check_on": data,
             "data_folders": tuple(data_dir or ()),
@@ -123,11 +126,14 @@ def several(kind: type[E], text: str, option: str) -> tuple[E, ...]:
     return tuple(kind(word) for word in words(tuple(str(member.value) for member in kind), text, option))
 
 
-def words(allowed: tuple[str, ...], text: str, option: str) -> tuple[str, ...]:
-    """The words of a list with commas, each once. Raises BadInput unless all are allowed."""
+def words(allowed: tuple[str, ...], text: str, option: str, *, most: int | None = None) -> tuple[str, ...]:
+    """The words of a list with commas, each once. Raises BadInput unless all are allowed, and not more than `most`."""
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    if most is not None and len(found) > most:
+        raise BadInput(f"{option} {text} is more than one. Expected one of: {', '.join(allowed)}.")
     if bad := next((word for word in found if word not in allowed), None):
-        raise BadInput(f"{option} has no {bad!r}. Expected one of: {', '.join(allowed)}; several with commas.")
+        several = "" if most == 1 else "; several with commas"
+        raise BadInput(f"{option} has no {bad!r}. Expected one of: {', '.join(allowed)}{several}.")
     return found
 
 
@@ -161,6 +167,7 @@ def _as_asked(job: Job, *, per_image: bool, check: bool) -> Job:
 
     assert isinstance(job.protocol, TimingProtocol)
     protocol = replace(job.protocol, per_image=per_image)
+    require_terms(protocol)
     dataset = job.dataset if check or per_image else None
     return replace(job, protocol=protocol, dataset=dataset, key=replace(job.key, protocol=protocol.id), check=check)
 

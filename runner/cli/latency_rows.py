@@ -88,9 +88,9 @@ def cells(row: Mapping[str, Any]) -> dict[str, Any]:
         "samples": len(row.get("samples_ms", ())) or None,
         "images": len(row.get("per_image", ())) or None,
         "noise": "yes" if row["noise"] else "no",
+        "difference": None if (gap := check.get("max_abs_difference")) is None else f"{gap:.1e}",
         "psnr": "NaN or inf" if wrong(row) else _decimals(check.get("psnr_y_db"), 3),
-        "plain_psnr": _decimals(check.get("plain_psnr_y_db"), 3) if row["form"] != "plain" or wrong(row) else None,
-        "difference": f"{check['max_abs_difference']:.1e}" if check.get("max_abs_difference") else None,
+        "plain_psnr": _decimals(check.get("plain_psnr_y_db"), 3) if gap is not None or wrong(row) else None,
     }
     if "relative_interval" in row:
         shown["interval"] = f"{100 * row['relative_interval']:.1f} %"

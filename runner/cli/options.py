@@ -24,7 +24,8 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Folder of data sets; repeatable. Then ESR_DATA_DIR, then the user cache."),
 ]
 Weights = Annotated[
-    str, typer.Option("--weights", help="official, bundled, none (seeded random), or a .pth / .safetensors file.")
+    str,
+    typer.Option("--weights", help="auto (official if here, else bundled), official, bundled, none, or a file."),
 ]
 Recipe = Annotated[LrRecipe, typer.Option("--recipe", "--lr-recipe", help="How LR images are made from HR.")]
 ChosenRecipe = Annotated[

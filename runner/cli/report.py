@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from runner.cli import report_gallery
+from runner.cli import report_figures, report_gallery
 from runner.cli.bench import follow
 from runner.cli.options import DataDir, Json, Scale, WeightsDir
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import catalogue
+from zoo.contract import BadInput
+from zoo.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from reports.assemble import Report
@@ -62,6 +64,18 @@ def report(
         list[str] | None,
         typer.Option("--crop", metavar="IMAGE:TOP,LEFT,HxW", help="Region of an image, in HR pixels; repeatable."),
     ] = None,
+    difference: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--difference", metavar="A B", help="Draw two networks image by image, as SVG and PDF in figures."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Data set of --difference; default: the largest that has both.")
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option("--sweep", help="Count these networks, a,b,c, at several LR sizes, for the curves.")
+    ] = None,
     scale: Scale = 4,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda, for the gallery.")] = "cpu",
     data_dir: DataDir = None,
@@ -81,6 +95,8 @@ def report(
     from runner.plan import Task
     from runner.store import Store, mark_stale
 
+    if data is not None and difference is None:
+        raise BadInput("--data is the data set of a --difference. Pass --difference A B too, or --gallery DATA.")
     # What cannot be shown is said before minutes of measuring, not after.
     wish = report_gallery.wanted(
         gallery,
@@ -96,6 +112,9 @@ def report(
     kept = Store(store)
     if live:
         _measure(kept, budget)
+    if sweep:
+        known = [*Store(COMMITTED).read().records, *kept.read().records]
+        report_figures.count_sizes(report_gallery.listed(sweep), scale=scale, store=kept, known=known)
     contents = [Store(COMMITTED).read(), kept.read()]
     records = [record for content in contents for record in content.records]
     commit = machine.git_commit()
@@ -112,6 +131,10 @@ def report(
         wish = report_gallery.sample(scale)
     if wish is not None:
         page = replace(page, gallery=report_gallery.made(wish, page))
+    asked = report_figures.difference_files(page, difference, scale=scale, dataset=data, out=out) if difference else {}
+    for path, content in asked.items():
+        write_bytes_atomically(path, content)
+        talk(f"wrote {escape(str(path))}")
     written = write(page, out)
     emit(_tally(page), as_json=as_json, columns=COLUMNS)
     talk(f"wrote {escape(str(written[-1]))}")

@@ -65,14 +65,14 @@ def wanted(
     from zoo.weights import default_store
 
     require_device(device)
-    names = _listed(models)
+    names = listed(models)
     for name in names:
         runnable(name, scale)
     return Wanted(
         dataset=open_dataset(data, scale, folders=data_dir),
         store=default_store(weights_dir),
         models=names,
-        images=_listed(images),
+        images=listed(images),
         crops=dict(map(parse_crop, crops)),
         device=device,
     )
@@ -89,7 +89,8 @@ def sample(scale: int) -> Wanted | None:
     return Wanted(dataset=open_dataset(SAMPLE, scale), store=store, number=2)
 
 
-def _listed(text: str | None) -> tuple[str, ...]:
+def listed(text: str | None) -> tuple[str, ...]:
+    """The names of an option a,b,c, each once."""
     return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 

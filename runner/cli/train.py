@@ -13,6 +13,7 @@ from rich.markup import escape
 from runner.cli.options import DataDir, Json
 from runner.cli.output import emit, talk
 from runner.cli.train_checks import (
+    exit_when_interrupted,
     first_on_the_first,
     opener,
     require_data,
@@ -96,7 +97,6 @@ def train(
     paper under one small budget and compares them: a proxy, never a check of the printed numbers.
     """
     from runner.cli.train_progress import Reporter
-    from runner.training import Interrupted
     from runner.training_run import Pace, begin, begun, folder_of, keep_weights, run_stages
 
     if resume and budget is not None:
@@ -125,7 +125,8 @@ def train(
             validate=validate or ["sample"],
             folders=data_dir or (),
         )
-        climb(asked, open_images, pace, as_json=as_json)
+        with exit_when_interrupted("The same command goes on from there."):
+            climb(asked, open_images, pace, as_json=as_json)
         return
     if recipe is None:
         raise BadInput("Name what to train: --recipe NAME, or --ladder table1.")
@@ -144,7 +145,7 @@ def train(
             stages = _scaled(stages, opened, fabric, pace, iterations, budget_s)
             if fabric.is_global_zero:
                 begin(stages, out)
-        try:
+        with exit_when_interrupted("The same command with --resume goes on from there."):
             finished = run_stages(
                 stages,
                 out,
@@ -156,9 +157,6 @@ def train(
                 on_report=reporter.report,
                 on_step=reporter.step,
             )
-        except Interrupted as stopped:
-            talk(f"[yellow]stopped:[/] {escape(str(stopped))}")
-            raise typer.Exit(stopped.exit_code) from None
     if fabric.is_global_zero:
         weights = keep_weights(finished, out)
         rows = [_row(stage, folder_of(stage.recipe, out)) for stage in finished]

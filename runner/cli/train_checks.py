@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.markup import escape
 
 from runner.cli.output import talk
@@ -22,6 +24,18 @@ if TYPE_CHECKING:
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 OnImage = Callable[[int, int], None]
 Opener = Callable[["Recipe", OnImage], "TrainingImages"]
+
+
+@contextmanager
+def exit_when_interrupted(next_step: str) -> Iterator[None]:
+    """Turn a training that a signal ended into the shell's exit code for it (130, 143)."""
+    from runner.training import Interrupted
+
+    try:
+        yield
+    except Interrupted as stopped:
+        talk(f"[yellow]stopped:[/] {escape(str(stopped))} {next_step}")
+        raise typer.Exit(stopped.exit_code) from None
 
 
 def require_fit(recipe: Recipe) -> None:

@@ -43,10 +43,12 @@ def check(
 
     `place` puts a float32 input where the form wants it. None for `plain`: the form is the plain one. None for
     `fitted`: images keep their size and are run by `rule`. Values: `data`, `images`, `lr` (`own` or the size),
-    `finite`, `max_abs_difference` (of outputs in [0, 1]; None where not finite), `psnr_y_db` and `plain_psnr_y_db`
+    `finite`, `max_abs_difference` (None where not finite or not compared), `psnr_y_db` and `plain_psnr_y_db`
     (means, None for a network that is not trained, of which PSNR says nothing), `flags` (what is wrong, in words).
     """
-    own, reference, differences = [], [], [0.0]
+    own: list[float] = []
+    reference: list[float] = []
+    differences: list[float] = []
     finite = True
     for pair in dataset.pairs:
         lr, hr = dataset.load(pair)
@@ -65,7 +67,7 @@ def check(
         "images": len(dataset.pairs),
         "lr": str(fitted) if fitted else "own",
         "finite": finite,
-        "max_abs_difference": max(differences) if finite else None,
+        "max_abs_difference": max(differences) if finite and differences else None,
         "psnr_y_db": _mean(own) if trained and finite else None,
         "plain_psnr_y_db": _mean(reference or own) if trained and (finite or reference) else None,
     }

@@ -29,7 +29,6 @@ from zoo.protocols import (
     TILED_FOR_MEMORY,
     CropToMultiple,
     EvalProtocol,
-    Form,
     Inference,
     PadSymmetric,
     Rounding,
@@ -67,7 +66,7 @@ def evaluate(
     dataset: Dataset,
     *,
     protocol: EvalProtocol,
-    on_image: Callable[[ImageScore], None] | None = None,
+    on_image: Callable[[ImageScore], object] | None = None,
     on_sr: Callable[[str, U8], None] | None = None,
     device: str = "cpu",
     batch: int | None = None,
@@ -89,8 +88,8 @@ def evaluate(
             f"The protocol wants LR by {protocol.lr_recipe.value}, {dataset.name} was opened for "
             f"{dataset.recipe.value}. Open it with the protocol's recipe."
         )
-    if protocol.form is Form.FAST:
-        network = _fast(network)
+    if protocol.form.one_size:
+        raise BadInput(f"Quality has no form {protocol.form.value}: it is built for one size. Pass plain or fast.")
     known = dict(journal.entries) if journal else {}
     teller = _Teller([pair.name for pair in dataset.pairs], known, on_image)
     work = _Evaluation(
@@ -126,19 +125,11 @@ def _values(entries: Sequence[Entry], dataset: Dataset, protocol: EvalProtocol) 
     return values
 
 
-def _fast(network: nn.Module) -> nn.Module:
-    optimize = getattr(zoo, "optimize", None)
-    if not callable(optimize):
-        raise BadInput("This version has no fast forms yet: zoo.optimize comes with a later one. Pass --form plain.")
-    optimized: nn.Module = optimize(network)
-    return optimized
-
-
 class _Teller:
     """Calls `on_image` in the order of the data set, whatever the order in which images are scored."""
 
     def __init__(
-        self, names: Sequence[str], known: Mapping[str, Entry], on_image: Callable[[ImageScore], None] | None
+        self, names: Sequence[str], known: Mapping[str, Entry], on_image: Callable[[ImageScore], object] | None
     ) -> None:
         self._due, self._scored, self._on_image = deque(names), dict(known), on_image
         self._lock = threading.Lock()
@@ -178,7 +169,8 @@ class _Evaluation:
         self.dataset, self.protocol, self.device, self.journal, self.on_sr = dataset, protocol, device, journal, on_sr
         rule = protocol.inference.inner if isinstance(protocol.inference, SelfEnsemble) else protocol.inference
         multiple_px = rule.multiple_px if isinstance(rule, (CropToMultiple, PadSymmetric)) else 1
-        self.network = FittingNetwork(network, dataset.scale, multiple_px=multiple_px)
+        run = zoo.optimize(network).to(device) if protocol.form.fast else network
+        self.network = FittingNetwork(run, dataset.scale, multiple_px=multiple_px, plain=network)
         self.rounded = protocol.rounding.of_sr
         self.batches: bool | None = None
         "Whether images that go through together come out as they do alone; None before the first were tried."

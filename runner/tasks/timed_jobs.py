@@ -79,7 +79,10 @@ def _network(job: Job, spec: ModelSpec) -> tuple[nn.Module, str | None]:
     """The network with the best weights that are here, unless the job names some, and a word for their origin."""
     scale, store = job.key.scale, default_store(job.weights_folders)
     automatic = job.weights == AUTO
-    choice = choose_weights(AUTO, reference=job.reference, spec=spec, scale=scale) if automatic else job.weights
+    choice = job.weights
+    if automatic:
+        folders = job.weights_folders
+        choice = choose_weights(AUTO, reference=job.reference, spec=spec, scale=scale, folders=folders)
     try:
         return create_model(spec, scale, choice, store=store), _origin(choice, job, spec)
     except WeightsMissing as error:

@@ -1,9 +1,9 @@
 """`esr report` over 100,000 records: time and memory of the whole command, from a store that is made first.
 
-`make bench` collects this file; `python -m tests.benchmarks.bench_report [FOLDER]` prints the numbers alone and keeps the
-records in FOLDER for the next call. The bounds are issue 6's: under 10 s and 1 GiB. The command is a fresh process, its
-imports and the written files included; the records are copies of the committed ones in size: 1,010 networks at three
-scales, each with its cost, five data sets and five latencies, every question asked three times.
+`make bench` collects this file; `python -m tests.benchmarks.bench_report [FOLDER]` prints the numbers alone and keeps
+the records in FOLDER for the next call. The bounds are issue 6's: under 10 s and 1 GiB. The command is a fresh process,
+its imports and the written files included; the records are copies of the committed ones in size: 1,010 networks at
+three scales, each with its cost, five data sets and five latencies, every question asked three times.
 """
 
 from __future__ import annotations
