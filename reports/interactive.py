@@ -199,23 +199,32 @@ class ImageSet:
     values: Mapping[str, Mapping[str, float]]
     "Model -> image -> dB; inf where an image is equal to HR."
     display_names: Mapping[str, str]
+    left_out: int = 0
+    "Networks for which there was no room."
 
 
-def image_sets(tables: Iterable[Table]) -> Iterator[ImageSet]:
-    """Every PSNR column in which at least two networks have a number for each image."""
+def image_sets(tables: Iterable[Table], *, room: int = IMAGE_VALUES) -> Iterator[ImageSet]:
+    """Every PSNR column in which at least two networks have a number for each image, `room` numbers in all."""
     for table in tables:
         for index, column in enumerate(table.columns):
             if column.metric is not PSNR_Y:
                 continue
-            values, names = {}, {}
+            values: dict[str, dict[str, float]] = {}
+            names, left_out = {}, 0
             for row in table.rows:
                 cell = row.slots[index].measured
-                if cell.kind is CellKind.MEASURED and not cell.stale and (images := _per_image(cell.runs[0])):
+                if cell.kind is not CellKind.MEASURED or cell.stale:
+                    continue
+                # Not even read where it would not fit: of thousands of networks that takes longest.
+                if values and (len(values) + 1) * len(next(iter(values.values()))) > room:
+                    left_out += 1
+                elif images := _per_image(cell.runs[0]):
                     values[row.model], names[row.model] = images, row.display_name
             # One column is one set of images; a record that lacks some of them cannot be compared with the others.
             first = next(iter(values.values()), {})
             values = {model: images for model, images in values.items() if images.keys() == first.keys()}
-            if len(values) > 1 and len(first) > 1:
+            if len(values) > 1 and len(first) > 1 and len(values) * len(first) <= room:
+                room -= len(values) * len(first)
                 yield ImageSet(
                     scale=table.scale,
                     group=column.group,
@@ -223,6 +232,7 @@ def image_sets(tables: Iterable[Table]) -> Iterator[ImageSet]:
                     names=tuple(first),
                     values=values,
                     display_names={model: names[model] for model in values},
+                    left_out=left_out,
                 )
 
 
@@ -236,12 +246,8 @@ def _per_image(run: Measured) -> dict[str, float]:
 def differences_payload(tables: Iterable[Table]) -> list[Json]:
     """Per-image PSNR of every data set with the intervals of all pairs, as long as there is room."""
     content: list[Json] = []
-    left = IMAGE_VALUES
-    for found in image_sets(tables):
-        kept = list(found.values)[: left // len(found.names)]
-        if len(kept) < 2:
-            continue
-        left -= len(kept) * len(found.names)
+    for found in image_sets(tables, room=IMAGE_VALUES):
+        kept = list(found.values)
         content.append(
             {
                 "scale": found.scale,
@@ -252,7 +258,7 @@ def differences_payload(tables: Iterable[Table]) -> list[Json]:
                 "psnr": [[_decibels(found.values[model][name]) for name in found.names] for model in kept],
                 "intervals": _intervals({model: found.values[model] for model in kept[:INTERVAL_MODELS]}),
                 "few": len(found.names) < FEWEST_IMAGES,
-                "left_out": len(found.values) - len(kept),
+                "left_out": found.left_out,
             }
         )
     return content

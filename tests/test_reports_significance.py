@@ -13,7 +13,7 @@ from reports.claims import load_papers
 from reports.compare import VerdictKind
 from reports.evidence import Evidence
 from reports.row_recipes import row_recipes
-from reports.significance import comparisons
+from reports.significance import comparisons, uncompared
 from reports.statistics import differences
 from tests.made_records import CREATED, evaluated, spec
 from zoo.facts import Measured, Ok
@@ -159,3 +159,10 @@ def test_both_sections_are_on_the_page_with_names_escaped() -> None:
     assert "1 of 1 pairs told apart" in html
     assert "Which protocol made a printed row" in html
     assert "LR recipe matlab-float" in html
+
+
+def test_too_many_networks_are_named_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = Evidence([run(name, 0.1) for name in "abc"])
+    monkeypatch.setattr("reports.significance.MOST", 2)
+    assert comparisons(evidence, SPECS, (4,)) == ()
+    assert uncompared(evidence, (4, 3)) == ("B100 x4, 3 networks",)
