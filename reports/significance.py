@@ -14,6 +14,8 @@ from zoo.contract import ModelSpec
 from zoo.facts import Measured, Ok
 
 CONFIDENCE: Final = 0.95
+PAIRS: Final = 5000
+"""Pairs that a page compares at most, over all data sets (about 3 s); of more networks the best are compared."""
 _LEARNED: Final = ("official", "third-party", "bundled", "file", None)
 """Origins of weights that make a network comparable; None is a network without any."""
 
@@ -42,6 +44,8 @@ class Comparison:
     "By model name."
     too_few: bool
     "True where the images are too few to call any difference real."
+    left_out: int = 0
+    "Networks with lower means that were not compared: pairs grow with the square."
 
     @property
     def told_apart(self) -> int:
@@ -56,12 +60,21 @@ class Comparison:
 
 def comparisons(evidence: Evidence, specs: Sequence[ModelSpec], scales: Iterable[int]) -> tuple[Comparison, ...]:
     """By scale, in each the largest sets first; only where two networks or more can be compared."""
-    found = []
+    found: list[tuple[str, int, dict[str, Measured]]] = []
     for scale in scales:
         groups = _groups(evidence, {spec.name: spec for spec in specs}, scale)
         order = sorted(groups, key=lambda name: (-len(_values(next(iter(groups[name].values())))), dataset_order(name)))
-        found += [_compared(name, scale, groups[name], specs) for name in order if len(groups[name]) > 1]
-    return tuple(found)
+        found += [(name, scale, groups[name]) for name in order if len(groups[name]) > 1]
+    most = _most([len(runs) for _name, _scale, runs in found])
+    return tuple(_compared(name, scale, runs, specs, most=most) for name, scale, runs in found)
+
+
+def _most(sizes: Sequence[int]) -> int:
+    """Networks per data set with which all data sets together stay within PAIRS."""
+    most = max(sizes, default=2)
+    while most > 2 and sum(math.comb(min(size, most), 2) for size in sizes) > PAIRS:
+        most -= 1
+    return most
 
 
 def _groups(evidence: Evidence, specs: Mapping[str, ModelSpec], scale: int) -> dict[str, dict[str, Measured]]:
@@ -84,12 +97,16 @@ def _groups(evidence: Evidence, specs: Mapping[str, ModelSpec], scale: int) -> d
     return chosen
 
 
-def _compared(dataset: str, scale: int, runs: Mapping[str, Measured], specs: Sequence[ModelSpec]) -> Comparison:
+def _compared(
+    dataset: str, scale: int, runs: Mapping[str, Measured], specs: Sequence[ModelSpec], *, most: int
+) -> Comparison:
     names = {spec.name: spec.display_name for spec in specs}
-    values = {model: _values(run) for model, run in runs.items()}
+    every = {model: _values(run) for model, run in runs.items()}
+    best = set(sorted(every, key=lambda model: (-math.fsum(every[model].values()), model))[:most])
+    values = {model: images for model, images in every.items() if model in best}
     pairs = differences(values, confidence=CONFIDENCE)
     placed = ranks(values, confidence=CONFIDENCE)
-    alike: dict[str, set[str]] = {model: set() for model in runs}
+    alike: dict[str, set[str]] = {model: set() for model in values}
     for pair in pairs:
         if not pair.is_real():
             alike[pair.first].add(pair.second)
@@ -110,6 +127,7 @@ def _compared(dataset: str, scale: int, runs: Mapping[str, Measured], specs: Seq
         standings=standings,
         pairs=tuple(pairs),
         too_few=pairs[0].too_few,
+        left_out=len(every) - len(values),
     )
 
 

@@ -159,3 +159,11 @@ def test_both_sections_are_on_the_page_with_names_escaped() -> None:
     assert "1 of 1 pairs told apart" in html
     assert "Which protocol made a printed row" in html
     assert "LR recipe matlab-float" in html
+
+
+def test_of_too_many_networks_the_best_are_compared_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.significance.PAIRS", 3)
+    records = [run(f"n{i}", float(i)) for i in range(5)]
+    (found,) = comparisons(Evidence(records), [spec(f"n{i}") for i in range(5)], [4])
+    assert [line.rank.name for line in found.standings] == ["n4", "n3", "n2"]
+    assert (len(found.pairs), found.left_out) == (3, 2)
