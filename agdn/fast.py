@@ -34,25 +34,39 @@ class FastAGDN(nn.Module):
         parts = c1.weight.chunk(len(network.block_names), dim=1)
         self.c1 = nn.ParameterList(nn.Parameter(part.contiguous()) for part in parts)
         self.c1_bias = c1.bias
-        tail, self.shuffle = cast(tuple[nn.Conv2d, nn.PixelShuffle], tuple(cast(nn.Sequential, network.upsampler)))
+        tail, shuffle = cast(tuple[nn.Conv2d, nn.PixelShuffle], tuple(cast(nn.Sequential, network.upsampler)))
+        self.scale = shuffle.upscale_factor
         self.tail_weight = tail.weight
         # Each output channel of the tail belongs to one colour, so that adding the mean is part of its bias.
-        mean = self.mean.mean.flatten().repeat_interleave(self.shuffle.upscale_factor**2)
+        mean = self.mean.mean.flatten().repeat_interleave(self.scale**2)
         self.tail_bias = nn.Parameter(cast(Tensor, tail.bias) + mean)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mean(x).contiguous(memory_format=torch.channels_last)
         shallow = feature = self.fea_conv(x)
-        free = [empty_map(shallow, shallow.shape[1]) for _ in range(3)]
-        fused: Tensor | None = None
-        for block, weight in zip(self.blocks, self.c1, strict=True):
+        channels = shallow.shape[1]
+        free = [empty_map(shallow, channels) for _ in range(3)]
+        fused = empty_map(shallow, channels)
+        for i, (block, weight) in enumerate(zip(self.blocks, self.c1, strict=True)):
             result, scratch = free.pop(), free.pop()
             block(feature, result, scratch)
+            for band in bands(result, halo=0):
+                part = conv(result[:, :, band.read], weight, None if i else self.c1_bias)
+                rows = fused[:, :, band.write]
+                _ = rows.add_(part) if i else rows.copy_(part)
             free += [scratch] if feature is shallow else [scratch, feature]
             feature = result
-            fused = conv(feature, weight, self.c1_bias) if fused is None else fused.add_(conv(feature, weight))
-        deep = self.c2(F.gelu(cast(Tensor, fused))).add_(shallow)
-        return self.shuffle(F.conv2d(deep, self.tail_weight, self.tail_bias, padding=1))
+        return self._reconstruct(fused, shallow)
+
+    def _reconstruct(self, fused: Tensor, shallow: Tensor) -> Tensor:
+        """Fusion, long skip and pixel shuffle; the output is contiguous, as the plain form's."""
+        n, _, h, w = shallow.shape
+        sr = shallow.new_empty(n, 3, h * self.scale, w * self.scale)
+        for band in bands(shallow, halo=2):
+            deep = self.c2(F.gelu(fused[:, :, band.read])).add_(shallow[:, :, band.read])
+            tail = conv(deep, self.tail_weight, self.tail_bias, padding=1)[:, :, band.keep]
+            sr[:, :, band.start * self.scale : band.stop * self.scale] = F.pixel_shuffle(tail, self.scale)
+        return sr
 
 
 class FastBlock(nn.Module):

@@ -201,23 +201,32 @@ class ImageSet:
     values: Mapping[str, Mapping[str, float]]
     "Model -> image -> dB; inf where an image is equal to HR."
     display_names: Mapping[str, str]
+    left_out: int = 0
+    "Networks for which there was no room."
 
 
-def image_sets(tables: Iterable[Table]) -> Iterator[ImageSet]:
-    """Every PSNR column in which at least two networks have a number for each image."""
+def image_sets(tables: Iterable[Table], *, room: int = IMAGE_VALUES) -> Iterator[ImageSet]:
+    """Every PSNR column in which at least two networks have a number for each image, `room` numbers in all."""
     for table in tables:
         for index, column in enumerate(table.columns):
             if column.metric is not PSNR_Y:
                 continue
-            values, names = {}, {}
+            values: dict[str, dict[str, float]] = {}
+            names, left_out = {}, 0
             for row in table.rows:
                 cell = row.slots[index].measured
-                if cell.kind is CellKind.MEASURED and not cell.stale and (images := _per_image(cell.runs[0])):
+                if cell.kind is not CellKind.MEASURED or cell.stale:
+                    continue
+                # Not even read where it would not fit: of thousands of networks that takes longest.
+                if values and (len(values) + 1) * len(next(iter(values.values()))) > room:
+                    left_out += 1
+                elif images := _per_image(cell.runs[0]):
                     values[row.model], names[row.model] = images, row.display_name
             # One column is one set of images; a record that lacks some of them cannot be compared with the others.
             first = next(iter(values.values()), {})
             values = {model: images for model, images in values.items() if images.keys() == first.keys()}
-            if len(values) > 1 and len(first) > 1:
+            if len(values) > 1 and len(first) > 1 and len(values) * len(first) <= room:
+                room -= len(values) * len(first)
                 yield ImageSet(
                     scale=table.scale,
                     group=column.group,
@@ -225,6 +234,7 @@ def image_sets(tables: Iterable[Table]) -> Iterator[ImageSet]:
                     names=tuple(first),
                     values=values,
                     display_names={model: names[model] for model in values},
+                    left_out=left_out,
                 )
 
 
@@ -239,12 +249,8 @@ def differences_payload(tables: Iterable[Table], comparisons: Iterable[Compariso
     """Per-image PSNR of every data set, as long as there is room, with the intervals of `comparisons`."""
     known = {(one.scale, one.dataset): one.pairs for one in comparisons}
     content: list[Json] = []
-    left = IMAGE_VALUES
-    for found in image_sets(tables):
-        kept = list(found.values)[: left // len(found.names)]
-        if len(kept) < 2:
-            continue
-        left -= len(kept) * len(found.names)
+    for found in image_sets(tables, room=IMAGE_VALUES):
+        kept = list(found.values)
         content.append(
             {
                 "scale": found.scale,
@@ -255,7 +261,7 @@ def differences_payload(tables: Iterable[Table], comparisons: Iterable[Compariso
                 "psnr": [[_decibels(found.values[model][name]) for name in found.names] for model in kept],
                 "intervals": _intervals(found, kept, known.get((found.scale, found.group), ())),
                 "few": len(found.names) < FEWEST_IMAGES,
-                "left_out": len(found.values) - len(kept),
+                "left_out": found.left_out,
             }
         )
     return content

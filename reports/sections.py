@@ -211,7 +211,11 @@ SECTIONS: Final = (
         context=_figures,
         shown=lambda content: bool(content.report.figures),
     ),
-    Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
+    Section(
+        key="significance",
+        title="Differences",
+        shown=lambda content: bool(content.report.comparisons or content.report.uncompared),
+    ),
     Section(key="gallery", title="Pictures", payload=lambda content, _pools: gallery.payload(content.report.gallery)),
     Section(key="audit", title="Audit", context=_tally),
     Section(

@@ -14,8 +14,8 @@ from zoo.contract import ModelSpec
 from zoo.facts import Measured, Ok
 
 CONFIDENCE: Final = 0.95
-PAIRS: Final = 5000
-"""Pairs that a page compares at most, over all data sets (about 3 s); of more networks the best are compared."""
+MOST: Final = 40
+"""Networks of one set up to which all pairs are compared: their number grows with the square, 780 at 40."""
 _LEARNED: Final = ("official", "third-party", "bundled", "file", None)
 """Origins of weights that make a network comparable; None is a network without any."""
 
@@ -44,8 +44,6 @@ class Comparison:
     "By model name."
     too_few: bool
     "True where the images are too few to call any difference real."
-    left_out: int = 0
-    "Networks with lower means that were not compared: pairs grow with the square."
 
     @property
     def told_apart(self) -> int:
@@ -59,31 +57,42 @@ class Comparison:
 
 
 def comparisons(evidence: Evidence, specs: Sequence[ModelSpec], scales: Iterable[int]) -> tuple[Comparison, ...]:
-    """By scale, in each the largest sets first; only where two networks or more can be compared."""
-    found: list[tuple[str, int, dict[str, Measured]]] = []
+    """By scale, in each the largest sets first; only where two networks or more, and no more than `MOST`, stand."""
+    found = []
     for scale in scales:
         groups = _groups(evidence, {spec.name: spec for spec in specs}, scale)
         order = sorted(groups, key=lambda name: (-len(_values(next(iter(groups[name].values())))), dataset_order(name)))
-        found += [(name, scale, groups[name]) for name in order if len(groups[name]) > 1]
-    most = _most([len(runs) for _name, _scale, runs in found])
-    return tuple(_compared(name, scale, runs, specs, most=most) for name, scale, runs in found)
+        found += [_compared(name, scale, groups[name], specs) for name in order if len(groups[name]) > 1]
+    return tuple(found)
 
 
-def _most(sizes: Sequence[int]) -> int:
-    """Networks per data set with which all data sets together stay within PAIRS."""
-    most = max(sizes, default=2)
-    while most > 2 and sum(math.comb(min(size, most), 2) for size in sizes) > PAIRS:
-        most -= 1
-    return most
+def uncompared(evidence: Evidence, scales: Iterable[int]) -> tuple[str, ...]:
+    """The sets of more than `MOST` networks, which `comparisons` leaves out: `B100 x4, 1010 networks`."""
+    return tuple(
+        f"{name} x{scale}, {len(models)} networks"
+        for scale in scales
+        for name, models in sorted(_models(evidence, scale).items(), key=lambda item: dataset_order(item[0]))
+        if len(models) > MOST
+    )
+
+
+def _models(evidence: Evidence, scale: int) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for run in evidence.all(scale, QUALITY):
+        if run.key.dataset and isinstance(run.outcome, Ok) and not run.stale:
+            found.setdefault(run.key.dataset, set()).add(run.key.model)
+    return found
 
 
 def _groups(evidence: Evidence, specs: Mapping[str, ModelSpec], scale: int) -> dict[str, dict[str, Measured]]:
     """Data set -> model -> its best record; of several versions of a data set the one with the most networks."""
     records: dict[tuple[str, str, frozenset[str]], dict[str, Measured]] = {}
+    # Known before a single image is read.
+    crowded = {name for name, models in _models(evidence, scale).items() if len(models) > MOST}
     for run in evidence.all(scale, QUALITY):
         key, spec = run.key, specs.get(run.key.model)
         usable = isinstance(run.outcome, Ok) and not run.stale and run.provenance.weights_origin in _LEARNED
-        if not usable or not key.dataset or key.protocol != quality_protocol(spec, scale):
+        if not usable or not key.dataset or key.dataset in crowded or key.protocol != quality_protocol(spec, scale):
             continue
         values = _values(run)
         if len(values) > 1 and all(map(math.isfinite, values.values())):
@@ -97,16 +106,12 @@ def _groups(evidence: Evidence, specs: Mapping[str, ModelSpec], scale: int) -> d
     return chosen
 
 
-def _compared(
-    dataset: str, scale: int, runs: Mapping[str, Measured], specs: Sequence[ModelSpec], *, most: int
-) -> Comparison:
+def _compared(dataset: str, scale: int, runs: Mapping[str, Measured], specs: Sequence[ModelSpec]) -> Comparison:
     names = {spec.name: spec.display_name for spec in specs}
-    every = {model: _values(run) for model, run in runs.items()}
-    best = set(sorted(every, key=lambda model: (-math.fsum(every[model].values()), model))[:most])
-    values = {model: images for model, images in every.items() if model in best}
+    values = {model: _values(run) for model, run in runs.items()}
     pairs = differences(values, confidence=CONFIDENCE)
     placed = ranks(values, confidence=CONFIDENCE)
-    alike: dict[str, set[str]] = {model: set() for model in values}
+    alike: dict[str, set[str]] = {model: set() for model in runs}
     for pair in pairs:
         if not pair.is_real():
             alike[pair.first].add(pair.second)
@@ -127,7 +132,6 @@ def _compared(
         standings=standings,
         pairs=tuple(pairs),
         too_few=pairs[0].too_few,
-        left_out=len(every) - len(values),
     )
 
 

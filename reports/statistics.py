@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from zoo.contract import BadInput
 
@@ -115,6 +114,9 @@ def mean_intervals(
 
 def ranks(values: PerImage, *, confidence: float = 0.95, seed: int = 0, resamples: int = _RESAMPLES) -> list[Rank]:
     """Places of the networks by mean, best first, with the interval of places over resampled images."""
+    # Here and not above: scipy.stats takes longer to import than most pages to make.
+    from scipy import stats
+
     table = _table(values)
     matrix = np.stack([table[name] for name in values])
     drawn = _resampled_means(table, seed, resamples)
@@ -189,4 +191,6 @@ def _interval(
 def _p_value(gap: npt.NDArray[np.float64]) -> float:
     if not gap.any():
         return 1.0
+    from scipy import stats
+
     return float(stats.wilcoxon(gap).pvalue)

@@ -13,7 +13,7 @@ from reports.claims import load_papers
 from reports.compare import VerdictKind
 from reports.evidence import Evidence
 from reports.row_recipes import row_recipes
-from reports.significance import comparisons
+from reports.significance import comparisons, uncompared
 from reports.statistics import differences
 from tests.made_records import CREATED, evaluated, spec
 from zoo.facts import Measured, Ok
@@ -161,9 +161,8 @@ def test_both_sections_are_on_the_page_with_names_escaped() -> None:
     assert "LR recipe matlab-float" in html
 
 
-def test_of_too_many_networks_the_best_are_compared_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.significance.PAIRS", 3)
-    records = [run(f"n{i}", float(i)) for i in range(5)]
-    (found,) = comparisons(Evidence(records), [spec(f"n{i}") for i in range(5)], [4])
-    assert [line.rank.name for line in found.standings] == ["n4", "n3", "n2"]
-    assert (len(found.pairs), found.left_out) == (3, 2)
+def test_too_many_networks_are_named_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = Evidence([run(name, 0.1) for name in "abc"])
+    monkeypatch.setattr("reports.significance.MOST", 2)
+    assert comparisons(evidence, SPECS, (4,)) == ()
+    assert uncompared(evidence, (4, 3)) == ("B100 x4, 3 networks",)

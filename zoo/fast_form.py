@@ -35,6 +35,7 @@ def optimize(model: nn.Module) -> nn.Module:
 
     The result is for inference only: it is in eval mode and its parameters take no gradient.
     """
+    _let_the_allocator_keep_bands()
     network = copy.deepcopy(model).eval().requires_grad_(False)
     with torch.no_grad():
         fast = FastForm(_replaced(network))
@@ -42,6 +43,15 @@ def optimize(model: nn.Module) -> nn.Module:
         fast.register_forward_pre_hook(hook)
     fast.network._forward_pre_hooks.clear()
     return fast.eval().requires_grad_(False)
+
+
+def _let_the_allocator_keep_bands() -> None:
+    """Allocate and free one block just below glibc's limit of 32 MiB, without touching it.
+
+    glibc takes the largest block freed so far as the size up to which it keeps memory instead of giving it back to
+    the system, and gets every page anew from there otherwise. Where another allocator is used nothing happens.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 class FastForm(nn.Module):

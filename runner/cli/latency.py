@@ -14,6 +14,7 @@ from rich.markup import escape
 from runner.cli.latency_rows import COLUMNS, COMPARED, PER_IMAGE, cells, columns_of, row_of, wrong
 from runner.cli.options import DataDir, Json, Models, Scale, Weights, WeightsDir, parse_size
 from runner.cli.output import emit, progress, talk
+from runner.timing_terms import DTYPES, MEMORY_FORMATS, require_terms
 from zoo.catalogue import find
 from zoo.contract import BadInput, InputTooSmall, NotHere
 from zoo.facts import Failed, NotApplicable, Ok, Outcome
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from runner.plan import Job
 
 E = TypeVar("E", bound=Enum)
-
-DTYPES = ("float32", "bfloat16", "float16")
-MEMORY_FORMATS = ("contiguous", "channels_last")
 
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Threads = Annotated[
@@ -169,6 +167,7 @@ def _as_asked(job: Job, *, per_image: bool, check: bool) -> Job:
 
     assert isinstance(job.protocol, TimingProtocol)
     protocol = replace(job.protocol, per_image=per_image)
+    require_terms(protocol)
     dataset = job.dataset if check or per_image else None
     return replace(job, protocol=protocol, dataset=dataset, key=replace(job.key, protocol=protocol.id), check=check)
 

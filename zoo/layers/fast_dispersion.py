@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.layers.bands import bands
 from zoo.layers.convolution import BSConv
 from zoo.layers.dispersion import DispersionAttention
 from zoo.layers.fused import conv
@@ -17,8 +18,7 @@ from zoo.layers.norm import LocalVariance
 class FastDispersion(nn.Module):
     """`DispersionAttention` in parts: `hidden`, then once for the whole image `levels`, then `gate`.
 
-    All strided BSConvs of the levels read the same map, so they are one 1x1 and one depthwise convolution here; the
-    1x1 convolution `conv_f` of that map is in the same one.
+    All strided BSConvs of the levels read the same map, so they are one 1x1 and one depthwise convolution here.
     """
 
     def __init__(self, attention: DispersionAttention) -> None:
@@ -31,11 +31,9 @@ class FastDispersion(nn.Module):
             for key in (f"conv_max_{level}", f"conv3_{level}", *(f"statistic_{name}" for name in names)):
                 self.layers[key] = getattr(attention, key)
             strided += [cast(BSConv, getattr(attention, f"conv2_{name}")) for name in names]
-        self.hidden_channels = attention.conv_f.out_channels
-        first = [attention.conv_f.weight] + [cast(nn.Conv2d, layer.pw).weight for layer in strided]
-        self.first_weight = nn.Parameter(torch.cat(first))
-        bias = cast(Tensor, attention.conv_f.bias)
-        self.first_bias = nn.Parameter(F.pad(bias, (0, self.first_weight.shape[0] - bias.shape[0])))
+        self.hidden_channels = attention.conv1.out_channels
+        self.conv_f = attention.conv_f
+        self.pointwise = nn.Parameter(torch.cat([cast(nn.Conv2d, layer.pw).weight for layer in strided]))
         self.strided_weight = nn.Parameter(torch.cat([layer.dw.weight for layer in strided]))
         self.strided_bias = nn.Parameter(torch.cat([cast(Tensor, layer.dw.bias) for layer in strided]))
 
@@ -48,18 +46,31 @@ class FastDispersion(nn.Module):
 
     def levels(self, u: Tensor) -> Tensor:
         """The sum of all levels at the size of the whole hidden map `u`."""
-        first = conv(u, self.first_weight, self.first_bias)
-        strided = F.pad(first[:, self.hidden_channels :], (1, 1, 1, 1), mode="reflect")
-        groups = self.strided_weight.shape[0]
-        strided = F.conv2d(strided, self.strided_weight, self.strided_bias, stride=2, groups=groups)
-        maps = iter(strided.chunk(groups // self.hidden_channels, dim=1))
-        total = first[:, : self.hidden_channels]
+        total = conv(u, self.conv_f.weight, self.conv_f.bias)
+        maps = iter(self._strided(u).chunk(self.strided_weight.shape[0] // u.shape[1], dim=1))
         for level, convs in self.level_convs.items():
             statistics = [self._statistic(name, next(maps)) for name in convs]
             v = sum(statistics[1:], statistics[0])
             v = self.layers[f"conv3_{level}"](F.gelu(self.layers[f"conv_max_{level}"](v)))
             total = total + F.interpolate(v, u.shape[2:], mode="bilinear", align_corners=False)
         return total
+
+    def _strided(self, u: Tensor) -> Tensor:
+        """All strided BSConvs of `u`, one after the other along the channels."""
+        n, _, h, w = u.shape
+        groups = self.strided_weight.shape[0]
+        out = u.new_empty(n, (h + 1) // 2, (w + 1) // 2, groups).permute(0, 3, 1, 2)
+        for band in bands(u, halo=0):
+            start, stop = (band.start + 1) // 2, (band.stop + 1) // 2
+            if start == stop:
+                continue
+            blueprint = conv(u[:, :, max(0, 2 * start - 1) : 2 * stop], self.pointwise)
+            # The last row of an odd height and the first row see the mirrored border.
+            border = (1, 1, int(start == 0), int(2 * stop > h))
+            blueprint = F.pad(blueprint, border, mode="reflect")
+            strided = F.conv2d(blueprint, self.strided_weight, self.strided_bias, stride=2, groups=groups)
+            out[:, :, start:stop] = strided
+        return out
 
     def gate(self, total: Tensor) -> Tensor:
         """The factors in (0, 1), pixel by pixel."""
