@@ -51,6 +51,10 @@ SAMPLE = "sample"
 """The images that ship with the suite, on which the output of a timed form is looked at."""
 
 
+_CHECK_S = 600.0
+"""What looking at a timed output may take."""
+
+
 class Task(Enum):
     """What a job measures; each is a module of `runner.tasks` with a VERSION."""
 
@@ -153,7 +157,8 @@ class Selection:
     max_seconds: float = 20.0
     "Sampling cap of one latency job."
     timeout_s: float | None = None
-    "Wall clock after which a latency job is stopped; None means ten times the sampling cap and three minutes."
+    """Wall clock after which a latency job is stopped; None means ten times the sampling cap and three minutes, and ten
+    minutes more where the output is looked at, which takes passes over whole images on a machine that may be busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,12 +285,14 @@ def _jobs(
             timeout_s=10 * selection.max_seconds + 180 if selection.timeout_s is None else selection.timeout_s,
         )
         if isinstance(protocol, TimingProtocol):
+            check_on = selection.check_on or (None if protocol.is_reference else SAMPLE)
             # Weights do not move a time, so they are no part of the key.
             yield replace(
                 job,
                 key=replace(job.key, environment=environment(protocol.device)),
                 weights=None if selection.weights == NO_WEIGHTS else selection.weights,
-                dataset=selection.check_on or (None if protocol.is_reference else SAMPLE),
+                dataset=check_on,
+                timeout_s=job.timeout_s + (_CHECK_S if check_on and selection.timeout_s is None else 0),
             )
         elif isinstance(protocol, CountProtocol):
             yield job
