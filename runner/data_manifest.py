@@ -15,7 +15,7 @@ from runner.images import write_rgb
 from runner.known_sets import ImageEntry, Manifest
 from runner.resize import matlab_bicubic
 from zoo.contract import BadInput
-from zoo.files import write_text_atomically
+from zoo.files import made_folder, write_text_atomically
 from zoo.protocols import LrRecipe
 
 
@@ -109,12 +109,12 @@ def folder_when_complete(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` on success and vanishes on an error. Raises BadInput if it exists."""
     if target.exists():
         raise BadInput(f"{target} exists already. Remove it first, or name another folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        yield part
-        part.chmod(0o755)
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    with made_folder(target.parent):
+        part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            yield part
+            part.chmod(0o755)
+            part.rename(target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise

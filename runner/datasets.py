@@ -186,7 +186,7 @@ def open_dataset(
         if found := _lr_folder(root, scale, recipe):
             folder, lr_source = found
             lr_paths |= _match(hr.paths, folder, scale)
-            prepared = None if lr_source == GIVEN else _read_manifest(folder / MANIFEST_FILE)
+            prepared = None if lr_source == GIVEN else _read_manifest(folder / MANIFEST_FILE, recipe, scale)
     pairs = tuple(Pair(name, path, lr_paths[name]) for name, path in hr.paths.items())
     return Dataset(hr=hr, scale=scale, recipe=recipe, lr_source=lr_source, pairs=pairs, prepared=prepared)
 
@@ -295,10 +295,16 @@ def lr_scales(root: Path) -> list[int]:
     return [scale for scale in range(2, 9) if _given_lr(root, layout, scale).is_dir()]
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path, recipe: LrRecipe, scale: int) -> Manifest:
     if not path.is_file():
         raise BadInput(f"{path} is missing, so nothing says how these LR images were made. Prepare them again.")
-    return Manifest.parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    manifest = Manifest.parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    if (manifest.recipe, manifest.scale) != (recipe.value, scale):
+        raise BadInput(
+            f"{path} says that its images are LR by {manifest.recipe} at x{manifest.scale}, its folder says "
+            f"{recipe.value} at x{scale}. Put the folder back where it was, or prepare the images again."
+        )
+    return manifest
 
 
 def prepared_folder(recipe: LrRecipe, scale: int) -> Path:

@@ -13,7 +13,7 @@ from runner.cli.options import DataDir, Json
 from runner.cli.output import emit, progress, talk
 from runner.patches import OnBad
 from zoo.catalogue import find
-from zoo.contract import BadInput
+from zoo.contract import BadInput, EsrError
 
 if TYPE_CHECKING:
     from runner.patches import TrainingImages
@@ -95,8 +95,15 @@ def _recipe(name_or_file: str) -> Recipe:
     from runner.recipes import load_recipe
 
     recipe = load_recipe(name_or_file)
-    spec = find(recipe.model)
-    spec.require_scale(recipe.scale)
+    try:
+        spec = find(recipe.model)
+    except EsrError as error:
+        raise BadInput(f"The recipe {name_or_file}: {error}") from error
+    if recipe.scale not in spec.scales:
+        raise BadInput(
+            f"The recipe {name_or_file}: {spec.name} has no x{recipe.scale} build. Set scale to one of "
+            f"{', '.join(map(str, spec.scales))}."
+        )
     if recipe.lr_patch_px < spec.min_side_px or recipe.lr_patch_px % spec.size_multiple_px:
         raise BadInput(
             f"{spec.name} needs LR patches of at least {spec.min_side_px} px and a multiple of "
