@@ -23,8 +23,10 @@ def _cubic(distance: float) -> float:
 def _mirrored(x: Tensor, dim: int) -> Tensor:
     """Two more pixels on both ends of `dim`, mirrored with the edge repeated (MATLAB's "symmetric")."""
     length = x.shape[dim]
-    index = torch.arange(-2, length + 2, device=x.device) % (2 * length)
-    return x.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
+    index = torch.arange(-2, length + 2, device=x.device)
+    index = torch.maximum(index, -1 - index)
+    # One pixel is its own mirror image, twice.
+    return x.index_select(dim, torch.minimum(index, 2 * length - 1 - index).clamp(min=0))
 
 
 class Bicubic(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.lkdn import FOLDER_URL, LKDN, PAPER, lkdn_s
-from zoo.contract import ModelSpec, Weights
+from zoo.contract import Deploys, ModelSpec, Weights
 from zoo.layers.convolution import BSConv
 
 NUM_FEAT: Final = 42
@@ -129,6 +129,7 @@ SPECS: Final = (
                 entry="params_ema",
             ),
         },
+        deploys=Deploys(model="lkdn_s", fold=fold_branches),
         note="folds into lkdn_s by `baselines.lkdn_s_train.reparameterise`",
     ),
 )

@@ -11,8 +11,14 @@ from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
 from reports.figures import Figure, pareto_figure, pareto_front
+from reports.gallery import Gallery
+from reports.ladder import Ladder
+from reports.paper_tables import PaperView, paper_views
+from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
+from reports.significance import Comparison, comparisons, uncompared
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
+from reports.trained_here import bases, rows_of_bundled
 from zoo.contract import ModelSpec, ReportedOnly
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Reported
 from zoo.quantities import PSNR_Y
@@ -40,6 +46,8 @@ class Report:
     suite: str
     "Version and commit of the suite."
     tables: tuple[Table, ...]
+    papers: tuple[PaperView, ...]
+    "Every table of every paper as it is laid out there, printed and measured."
     three_ways: tuple[ThreeWaysTable, ...]
     "Multi-adds as printed, by each paper's own rule and by one rule for all."
     figures: tuple[Figure, ...]
@@ -48,6 +56,16 @@ class Report:
     problems: tuple[str, ...]
     "Record files that could not be read."
     headline: str
+    comparisons: tuple[Comparison, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    "Sets of too many networks for that."
+    "Which networks' differences are real, on every data set and scale."
+    row_recipes: tuple[RowRecipe, ...] = ()
+    "Which protocol gives most of each printed row."
+    ladders: tuple[Ladder, ...] = ()
+    "Proxy trainings of ablation rows."
+    gallery: Gallery | None = None
+    "Pictures, where they were asked for."
 
     @property
     def tally(self) -> Mapping[tuple[str, str], Counter[VerdictKind]]:
@@ -71,18 +89,23 @@ def assemble(
     created_utc: str,
     suite: str,
     problems: Sequence[str] = (),
+    ladders: Sequence[Ladder] = (),
 ) -> Report:
     """Judge every claim and lay out every table. Pure: stale records must be marked, the clock is an argument."""
     # One order of records, newest first, whatever order they were read in: the same facts give the same report.
     records = sorted(records, key=_age_and_name, reverse=True)
-    specs = _in_order((*specs, *_known_by_records_only(specs, records)))
+    specs = _in_order((*specs, *_known_by_records_only(specs, records), *rows_of_bundled(specs)))
     by_name = {spec.name: spec for spec in specs}
-    evidence = Evidence(records)
+    evidence = Evidence(records, bases=bases(specs))
+    rows = row_recipes(claims.values(), evidence, by_name)
     judgements = tuple(
         Judgement(
             paper=paper,
             claim=claim,
-            verdict=compare(claim, evidence, table=paper.tables[claim.table], spec=by_name.get(claim.model)),
+            verdict=with_row(
+                compare(claim, evidence, table=paper.tables[claim.table], spec=by_name.get(claim.model)),
+                rows.get(row_key(paper.key, claim)) if claim.dataset else None,
+            ),
         )
         for paper in claims.values()
         for claim in paper.claims
@@ -98,6 +121,7 @@ def assemble(
         created_utc=created_utc,
         suite=suite,
         tables=tables,
+        papers=paper_views(specs=specs, evidence=evidence, papers=claims.values(), verdicts=verdicts),
         three_ways=three_ways_tables(
             specs=specs, evidence=evidence, papers=claims.values(), verdicts=verdicts, scales=SCALES
         ),
@@ -106,6 +130,10 @@ def assemble(
         runs=tuple(records),
         problems=tuple(problems),
         headline=_headline(figures, judgements),
+        comparisons=comparisons(evidence, specs, SCALES),
+        uncompared=uncompared(evidence, SCALES),
+        row_recipes=tuple(rows.values()),
+        ladders=tuple(ladders),
     )
 
 

@@ -1,5 +1,6 @@
 """What papers print, as data: one CSV of numbers and one TOML of conditions per paper, in `reports/papers/`.
 
+The TOML says under which conditions each table's numbers hold, and in `[TABLE.layout]` how the paper lays it out.
 CSV columns: table, row, model, scale, metric, dataset, value, decimals, mark. Values are in the metric's stored unit,
 rows in the paper's order. `mark` is empty, best, second, or `not printed` for a cell without a number.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,25 @@ from zoo.quantities import METRICS
 PAPERS: Final = Path(__file__).parent / "papers"
 COLUMNS: Final = ("table", "row", "model", "scale", "metric", "dataset", "value", "decimals", "mark")
 NOT_PRINTED: Final = "not printed"
+
+
+UNITS: Final = MappingProxyType({"": 0, "K": 3, "M": 6, "G": 9})
+"""Powers of ten of the units in which a table may print a count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a paper lays a table out, beside what its numbers already say (their order, groups and decimals)."""
+
+    row_header: str = "Method"
+    venue: bool = False
+    "Whether a column names each network's venue."
+    checks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    "Columns of check marks: header, and the rows that have one."
+    labels: Mapping[str, str] = field(default_factory=dict)
+    "The paper's words for a metric or a data set, where they are not ours."
+    units: Mapping[str, str] = field(default_factory=dict)
+    "Unit of a count (K, M, G) where the table does not use ours."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +65,7 @@ class PaperTable:
     hr: Size | None
     "HR size of its multi-adds; None where `lr` is fixed instead."
     lr: Size | None
+    layout: Layout = Layout()
 
     @property
     def label(self) -> str:
@@ -78,6 +99,15 @@ class Paper:
         return f"{self.citation}, {self.tables[claim.table].label}, row {claim.row}"
 
 
+class _LayoutFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    row_header: str = "Method"
+    venue: bool = False
+    checks: dict[str, tuple[str, ...]] = {}
+    labels: dict[str, str] = {}
+    units: dict[str, Literal["", "K", "M", "G"]] = {}
+
+
 class _TableFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
     title: str
@@ -85,6 +115,7 @@ class _TableFile(BaseModel):
     cited_counters: tuple[str, ...] = ()
     hr: str | None = None
     lr: str | None = None
+    layout: _LayoutFile = _LayoutFile()
 
 
 class _PaperFile(BaseModel):
@@ -93,6 +124,8 @@ class _PaperFile(BaseModel):
     citation: str
     title: str
     own: str
+    labels: dict[str, str] = {}
+    "The paper's words for metrics and data sets, in all its tables."
 
 
 def _first(error: ValidationError) -> str:
@@ -133,8 +166,7 @@ def _load(path: Path) -> Paper:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{conditions.name} does not describe {path.name}: {error}. See agdn.toml.") from None
     tables = {
-        key: _table(key, entry, own=about.own, path=conditions)
-        for key, entry in (about.__pydantic_extra__ or {}).items()
+        key: _table(key, entry, about=about, path=conditions) for key, entry in (about.__pydantic_extra__ or {}).items()
     }
     try:
         claims = tuple(_claims(path, tables))
@@ -142,12 +174,13 @@ def _load(path: Path) -> Paper:
         raise BadInput(f"{path.name} is no UTF-8 text: {error.reason}. Save it as UTF-8.") from error
     except csv.Error as error:
         raise BadInput(f"{path.name} is no CSV: {error}. Expected one number per line.") from error
+    _check_layouts(conditions, about, claims)
     return Paper(
         key=path.stem, citation=about.citation, title=about.title, tables=MappingProxyType(tables), claims=claims
     )
 
 
-def _table(key: str, entry: _TableFile, *, own: str, path: Path) -> PaperTable:
+def _table(key: str, entry: _TableFile, *, about: _PaperFile, path: Path) -> PaperTable:
     if (entry.hr is None) == (entry.lr is None):
         raise BadInput(f"{path.name}: [{key}] needs exactly one of hr and lr, the size its multi-adds are counted at.")
     return PaperTable(
@@ -155,10 +188,30 @@ def _table(key: str, entry: _TableFile, *, own: str, path: Path) -> PaperTable:
         title=entry.title,
         counter=entry.counter,
         cited_counters=entry.cited_counters,
-        own=own,
+        own=about.own,
         hr=Size.parse(entry.hr) if entry.hr else None,
         lr=Size.parse(entry.lr) if entry.lr else None,
+        layout=Layout(**{**entry.layout.model_dump(), "labels": about.labels | entry.layout.labels}),
     )
+
+
+def _check_layouts(path: Path, about: _PaperFile, claims: tuple[Reported, ...]) -> None:
+    """Raises BadInput where a layout speaks of rows, metrics or data sets that its table does not have."""
+    for key, entry in (about.__pydantic_extra__ or {}).items():
+        layout = entry.layout
+        own = [claim for claim in claims if claim.table == key]
+        rows = {claim.row for claim in own}
+        columns = {claim.metric for claim in own} | {claim.dataset for claim in own}
+        if strange := [name for name in layout.units if name in METRICS and METRICS[name].display_unit not in UNITS]:
+            raise BadInput(
+                f"{path.name}: [{key}.layout] gives {', '.join(strange)} a unit. Only counts can have K, M, G."
+            )
+        checked = {row for column in layout.checks.values() for row in column}
+        if unknown := sorted((checked - rows) | ((set(layout.labels) | set(layout.units)) - columns)):
+            raise BadInput(
+                f"{path.name}: [{key}.layout] names {', '.join(unknown)}, which no line of {path.stem}.csv has in this "
+                f"table. Expected rows ({', '.join(sorted(rows))}), metrics or data sets as the CSV spells them."
+            )
 
 
 def _claims(path: Path, tables: Mapping[str, PaperTable]) -> Iterator[Reported]:

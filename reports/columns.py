@@ -15,7 +15,7 @@ from reports.claims import Paper
 from reports.evidence import COMPLEXITY, LATENCY, QUALITY, Evidence, counted_at
 from zoo.contract import ModelSpec
 from zoo.facts import Measured, Ok
-from zoo.protocols import HR_720P, EvalProtocol, Size, lr_size
+from zoo.protocols import EVAL_CHOICES, HR_720P, EvalProtocol, Size, lr_size, shown_choice
 from zoo.quantities import ACTIVATIONS, MULTI_ADDS, PARAMS, PSNR_Y, SSIM_Y, Metric
 from zoo.quantities import LATENCY as LATENCY_METRIC
 
@@ -144,13 +144,24 @@ def _quality(evidence: Evidence, papers: Iterable[Paper], scale: int) -> Iterabl
     for dataset in {c.dataset for p in papers for c in p.claims if c.metric == PSNR_Y.name and c.scale == scale}:
         if dataset:
             manifests.setdefault((dataset, default), Counter({None: 0}))
-    for dataset, protocol in sorted(manifests, key=lambda p: (*_dataset_order(p[0]), p[1] != default, p[1])):
+    for dataset, protocol in sorted(manifests, key=lambda p: (*dataset_order(p[0]), p[1] != default, p[1])):
         known = [sha for sha, _ in manifests[dataset, protocol].most_common() if sha is not None]
         main, others = (known[0], known[1:]) if known else (None, [])
-        name = dataset if protocol == default else f"{dataset} ({protocol})"
+        name = dataset if protocol == default else f"{dataset} ({_short(protocol, default)})"
         yield from _quality_pair(name, dataset, protocol, main, compares=protocol == default)
         for other in others:
             yield from _quality_pair(f"{name} #{str(other)[:6]}", dataset, protocol, other, compares=False)
+
+
+def _short(protocol: str, default: str) -> str:
+    """What differs from the default protocol, as the id prints it: `matlab-float`."""
+    try:
+        own, usual = (EvalProtocol.parse(part, base=EvalProtocol()) for part in (protocol.removesuffix("-x8"), default))
+    except ValueError:  # of a newer suite
+        return protocol
+    parts = [(name, shown_choice(own, name)) for name in EVAL_CHOICES if name != "inference"]
+    shown = [f"crop{v}" if n == "crop_border_px" else v for n, v in parts if v != shown_choice(usual, n)]
+    return "-".join([*shown, "x8"] if protocol.endswith("-x8") else shown)
 
 
 def _quality_pair(group: str, dataset: str, protocol: str, manifest: str | None, *, compares: bool) -> Iterable[Column]:
@@ -165,5 +176,6 @@ def _quality_pair(group: str, dataset: str, protocol: str, manifest: str | None,
         )
 
 
-def _dataset_order(name: str) -> tuple[int, str]:
+def dataset_order(name: str) -> tuple[int, str]:
+    """Sort key of data sets: the field's order, others by name."""
     return (DATASETS.index(name) if name in DATASETS else len(DATASETS), name)

@@ -12,7 +12,7 @@ number was made. It is compared to the decimals that the paper itself prints, be
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from enum import Enum
@@ -23,6 +23,7 @@ from reports.evidence import COMPLEXITY, QUALITY, Evidence, PaperRule, counted_a
 from reports.remedy import remedy
 from zoo.contract import BadInput, ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Reported
+from zoo.protocols import EVAL_CHOICES, EvalProtocol, shown_choice
 from zoo.quantities import METRICS, MULTI_ADDS, PARAMS, PSNR_Y, SSIM_Y
 
 OFFICIAL: Final = "official"
@@ -167,15 +168,41 @@ def _judge_quality(claim: Reported, evidence: Evidence, *, table: PaperTable, sp
     on_data = evidence.select(
         claim.model, claim.scale, QUALITY, where=lambda r: not r.stale and r.key.dataset == claim.dataset
     )
-    readings = [
-        _Reading(run.key.protocol, f"protocol {run.key.protocol}", value, run)
-        for run in on_data
-        if run.provenance.weights_origin == OFFICIAL and (value := _number(run.values.get(claim.metric))) is not None
-    ]
     default = quality_protocol(spec, claim.scale)
-    if not readings:
+    found = quality_values(on_data, claim.metric)
+    if not found:
         return _not_measured(claim, table=table, spec=spec, tried=on_data)
+    # Another file of the same network says nothing about this one: the default's weights are the ones judged.
+    weights = next((run for run, _value in found if run.key.protocol == default), found[0][0]).key.weights_sha256
+    readings = [
+        _Reading(run.key.protocol, protocol_words(run.key.protocol, default), value, run)
+        for run, value in found
+        if run.key.weights_sha256 == weights
+    ]
     return _from_readings(claim, readings, default=default, deciding=(default,), table=table, spec=spec)
+
+
+def quality_values(runs: Iterable[Measured], metric: str) -> list[tuple[Measured, float]]:
+    """Runs with the authors' own weights and what they measured, in the given order."""
+    return [
+        (run, value)
+        for run in runs
+        if run.provenance.weights_origin == OFFICIAL and (value := _number(run.values.get(metric))) is not None
+    ]
+
+
+def protocol_words(protocol: str, default: str) -> str:
+    """A protocol by what differs from the default: `LR recipe matlab-float (protocol y601-...)`."""
+    try:
+        own, usual = EvalProtocol.parse(protocol), EvalProtocol.parse(default)
+    except ValueError:  # of a newer suite
+        return f"protocol {protocol}"
+    differing = [
+        f"{words} {shown_choice(own, name)}"
+        for name, words in EVAL_CHOICES.items()
+        if shown_choice(own, name) != shown_choice(usual, name)
+    ]
+    return f"{', '.join(differing)} (protocol {protocol})" if differing else f"protocol {protocol}"
 
 
 def _from_readings(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
+from reports.trained_here import row_of
 from zoo.contract import ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok
 from zoo.protocols import EvalProtocol, Size
@@ -44,10 +45,15 @@ class PaperRule:
 class Evidence:
     """Records by model, scale and task, best first: current before stale, finished before failed, newest first."""
 
-    def __init__(self, records: Iterable[Measured]) -> None:
+    def __init__(self, records: Iterable[Measured], *, bases: Mapping[str, str] | None = None) -> None:
+        """`bases` are the rows of bundled weights: their quality runs are kept apart, cost and speed are shared."""
         groups: dict[tuple[str, int, str], list[Measured]] = defaultdict(list)
         for record in records:
-            groups[record.key.model, record.key.scale, record.key.task].append(record)
+            apart = record.key.task == QUALITY and row_of(record) in (bases or {})
+            groups[row_of(record) if apart else record.key.model, record.key.scale, record.key.task].append(record)
+        for row, base in (bases or {}).items():
+            shared = [place for place in groups if place[0] == base and place[2] != QUALITY]
+            groups |= {(row, scale, task): groups[base, scale, task] for base, scale, task in shared}
         self._groups: Mapping[tuple[str, int, str], tuple[Measured, ...]] = {
             place: tuple(_best_first(found)) for place, found in groups.items()
         }

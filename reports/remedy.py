@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reports.evidence import COMPLEXITY, LATENCY, QUALITY
+from reports.trained_here import base_of
 from zoo.contract import ModelSpec, ReportedOnly
 from zoo.protocols import HR_720P, Size, lr_size
 from zoo.quantities import LATENCY as LATENCY_METRIC
@@ -46,15 +47,17 @@ def remedy(
         return _quality(spec, scale, dataset)
     if task == LATENCY:
         size = f" --latency-lr {lr}" if lr else ""
-        return Remedy(f"`esr bench {_MODEL} --scale {scale} --tasks latency{size}`")
+        return Remedy(f"`esr bench {base_of(spec.name) or _MODEL} --scale {scale} --tasks latency{size}`")
     if lr in (None, lr_size(HR_720P, scale)):
-        return Remedy(f"`esr bench {_MODEL} --scale {scale} --tasks complexity`")
+        return Remedy(f"`esr bench {base_of(spec.name) or _MODEL} --scale {scale} --tasks complexity`")
     return Remedy(f"`esr report --live`, which counts at LR {lr} too")
 
 
 def _quality(spec: ModelSpec, scale: int, dataset: str | None) -> Remedy:
     # `bench` and not `quality`: only a kept record fills a cell.
     run = f"`esr bench {_MODEL} --scale {scale} --tasks quality --data {dataset}`"
+    if base := base_of(spec.name):
+        return Remedy(f"{run[:-1]} --weights bundled`".replace(_MODEL, base))
     if scale in spec.weights:
         return Remedy(f"`esr weights pull {_MODEL} --scale {scale}`, then {run}")
     if scale in spec.bundled or not spec.learned:

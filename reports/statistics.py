@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from zoo.contract import BadInput
 
@@ -20,6 +20,7 @@ FEWEST_IMAGES: Final = 10
 """Below this a bootstrap interval over images is not to be trusted (Set5), and `too_few` says so."""
 
 _RESAMPLES: Final = 9999
+_DRAWN_AT_ONCE: Final = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,12 @@ def differences(values: PerImage, *, confidence: float = 0.95, seed: int = 0) ->
     Deterministic for a seed. Raises BadInput: networks measured on different images, or values that are not finite.
     """
     table = _table(values)
-    names = list(values)
-    pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
+    drawn = _resampled_means(table, seed, _RESAMPLES)
     found = []
-    for a, b in pairs:
+    for a, b in combinations(values, 2):
         first, second = (a, b) if table[a].mean() >= table[b].mean() else (b, a)
         gap = table[first] - table[second]
-        low, high = _interval(gap, confidence, seed)
+        low, high = _interval(gap, drawn[first] - drawn[second], confidence)
         found.append((first, second, gap, low, high, _p_value(gap)))
     corrected = holm([p for *_rest, p in found])
     return [
@@ -95,13 +95,32 @@ def differences(values: PerImage, *, confidence: float = 0.95, seed: int = 0) ->
     ]
 
 
+def mean_intervals(
+    values: PerImage, *, confidence: float = 0.95, seed: int = 0, resamples: int = _RESAMPLES
+) -> list[tuple[float, float]]:
+    """(low, high) of the mean of first minus second for every pair (a, b), a before b in the order of `values`.
+
+    The interval of `differences`, for many pairs at once: all share one drawing of images. Raises BadInput likewise.
+    """
+    table = _table(values)
+    means = np.stack(list(_resampled_means(table, seed, resamples).values()))
+    tail = (1 - confidence) / 2
+    found: list[tuple[float, float]] = []
+    for index, first in enumerate(means):
+        low, high = np.quantile(first - means[index + 1 :], [tail, 1 - tail], axis=1)
+        found += zip(low.tolist(), high.tolist(), strict=True)
+    return found
+
+
 def ranks(values: PerImage, *, confidence: float = 0.95, seed: int = 0, resamples: int = _RESAMPLES) -> list[Rank]:
     """Places of the networks by mean, best first, with the interval of places over resampled images."""
+    # Here and not above: scipy.stats takes longer to import than most pages to make.
+    from scipy import stats
+
     table = _table(values)
     matrix = np.stack([table[name] for name in values])
-    drawn = np.random.default_rng(seed).integers(matrix.shape[1], size=(resamples, matrix.shape[1]))
-    # Network by network: all at once would hold networks x resamples x images values.
-    means = np.stack([row[drawn].mean(axis=1) for row in matrix])
+    drawn = _resampled_means(table, seed, resamples)
+    means = np.stack([drawn[name] for name in values])
     places = stats.rankdata(-means, method="min", axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(places, [tail, 1 - tail], axis=1, method="closest_observation")
@@ -141,21 +160,37 @@ def _table(values: PerImage) -> dict[str, npt.NDArray[np.float64]]:
     return {name: np.array([images[image] for image in first]) for name, images in values.items()}
 
 
-def _interval(gap: npt.NDArray[np.float64], confidence: float, seed: int) -> tuple[float, float]:
+def _resampled_means(
+    table: Mapping[str, npt.NDArray[np.float64]], seed: int, resamples: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Means of every network over the same resamples of the images: the draws are shared, so differences are paired."""
+    images = len(next(iter(table.values())))
+    generator = np.random.default_rng(seed)
+    means = {name: np.empty(resamples) for name in table}
+    # In steps, so that many images need no gigabytes; the numbers drawn are the same.
+    step = max(1, _DRAWN_AT_ONCE // images)
+    for begin in range(0, resamples, step):
+        drawn = generator.integers(images, size=(min(step, resamples - begin), images))
+        # Network by network: all at once would hold networks x resamples x images values.
+        for name, row in table.items():
+            means[name][begin : begin + len(drawn)] = row[drawn].mean(axis=1)
+    return means
+
+
+def _interval(
+    gap: npt.NDArray[np.float64], resampled: npt.NDArray[np.float64], confidence: float
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean gap."""
     if np.ptp(gap) == 0:
         return float(gap[0]), float(gap[0])
-    result = stats.bootstrap(
-        (gap,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _p_value(gap: npt.NDArray[np.float64]) -> float:
     if not gap.any():
         return 1.0
+    from scipy import stats
+
     return float(stats.wilcoxon(gap).pvalue)

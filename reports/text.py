@@ -67,10 +67,10 @@ def _markdown(table: Table) -> Iterator[str]:
     yield ""
     yield "Upright: measured. *Italic*: printed by a paper. –: not measured."
     yield ""
-    yield _line(["Model", *(_header(column) for column in columns)])
-    yield _line(["---", *("---:" for _ in columns)])
+    yield markdown_line(["Model", *(_header(column) for column in columns)])
+    yield markdown_line(["---", *("---:" for _ in columns)])
     for row in table.rows:
-        yield _line([_escape(_name(row)), *(_entry(row.slots[i]) for i in used)])
+        yield markdown_line([escape_markdown(_name(row)), *(_entry(row.slots[i]) for i in used)])
     yield ""
 
 
@@ -106,15 +106,17 @@ def three_ways_markdown(tables: Iterable[ThreeWaysTable]) -> str:
 
 
 def _three_ways(table: ThreeWaysTable) -> Iterator[str]:
-    where = _escape(f"{table.paper.citation}, {table.table.label}")
+    where = escape_markdown(f"{table.paper.citation}, {table.table.label}")
     yield f"## Multi-adds three ways, ×{table.scale} ({where})"
     yield ""
     yield f"In G. *Italic*: as printed. Upright: measured, by the rule of each paper and exactly at LR {table.lr}."
     yield ""
-    yield _line(["Model", "Printed", "By its paper's rule", "Rule", f"Exact, LR {table.lr}", "Exact / printed", "Note"])
-    yield _line(["---", "---:", "---:", "---", "---:", "---:", "---"])
+    yield markdown_line(
+        ["Model", "Printed", "By its paper's rule", "Rule", f"Exact, LR {table.lr}", "Exact / printed", "Note"]
+    )
+    yield markdown_line(["---", "---:", "---:", "---", "---:", "---:", "---"])
     for row in table.rows:
-        yield _line(_three_ways_cells(row))
+        yield markdown_line(_three_ways_cells(row))
     yield ""
 
 
@@ -123,7 +125,7 @@ def _three_ways_cells(row: ThreeWays) -> list[str]:
     exact = row.exact.text + (" (stale)" if row.exact.stale else "")
     note = "; ".join(filter(None, (row.caution, row.rule.note.rstrip(".") if row.rule else "")))
     texts = (row.display_name, row.by_paper.text, row.by_paper.detail or "–", exact, ratio, note)
-    name, *rest = (_escape(text) for text in texts)
+    name, *rest = (escape_markdown(text) for text in texts)
     return [name, f"*{row.printed.text}*", *rest]
 
 
@@ -138,7 +140,7 @@ def _name(row: Row) -> str:
 def _header(column: Column) -> str:
     unit = f" [{column.metric.display_unit}]" if column.metric.display_unit else ""
     where = f"{column.group} " if column.dataset else ""
-    return _escape(f"{where}{column.metric.label}{unit}")
+    return escape_markdown(f"{where}{column.metric.label}{unit}")
 
 
 def _entry(slot: Slot) -> str:
@@ -149,10 +151,10 @@ def _entry(slot: Slot) -> str:
         parts.append(f"({cell.detail})")
     if slot.printed is not None and slot.printed.value is not None:
         parts.append(f"*{slot.printed.text}*")
-    return _escape(" ".join(parts), keep="*")
+    return escape_markdown(" ".join(parts), keep="*")
 
 
-def _escape(text: str, keep: str = "") -> str:
+def escape_markdown(text: str, keep: str = "") -> str:
     """Text in a Markdown cell: no markup, no new column, no HTML."""
     for sign in "\\`*_[]|":
         if sign not in keep:
@@ -160,5 +162,6 @@ def _escape(text: str, keep: str = "") -> str:
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
 
 
-def _line(cells: Iterable[str]) -> str:
+def markdown_line(cells: Iterable[str]) -> str:
+    """One row of a Markdown table."""
     return f"| {' | '.join(cells)} |"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.ntire_editions import LR_SIDE_PX, SCALE, Edition
-from runner.datasets import SAMPLE, Dataset, HrImages, Pair, find_root, layout_of, open_dataset
+from runner.datasets import SAMPLE, Dataset, HrImages, Pair, find_root, open_dataset
 from runner.images import image_files
 from runner.isolation import in_fresh_process
+from runner.layouts import place_of
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, JobFailed, ModelSpec
 from zoo.facts import Failed, Ok
@@ -98,7 +99,7 @@ def open_sets(request: Request) -> tuple[Dataset, Dataset | None]:
 def _has_organisers_layout(root: Path, edition: Edition) -> bool:
     """DIV2K as it is published has `_HR` too, but its LR elsewhere; without LR anywhere the organisers' is meant."""
     hr, lr = root / f"{edition.val_set}_HR", root / f"{edition.val_set}_LR"
-    return hr.is_dir() and (lr.is_dir() or layout_of(root) is None)
+    return hr.is_dir() and (lr.is_dir() or place_of(root) is None)
 
 
 def _set_of(root: Path, name: str) -> Dataset:

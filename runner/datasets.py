@@ -11,16 +11,19 @@ import hashlib
 import importlib.resources
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import platformdirs
 
-from runner.images import U8, image_files, pixel_sha256, read_rgb, size_of
+from runner.images import U8, pixel_sha256, read_rgb, size_of
 from runner.known_sets import KNOWN_SETS, ImageEntry, Manifest, committed_manifest, how_to_get, known_set
-from runner.resize import matlab_bicubic
+from runner.layouts import CONTAINERS, LAYOUTS, SCALES, Place, beside, is_folder, match_lr, place_of, require_place
+from runner.recognise import recognise
+from runner.resize_others import make_lr
 from zoo.contract import BadInput
 from zoo.protocols import LrRecipe, Size
 
@@ -40,25 +43,6 @@ class DataMissing(BadInput):
     """No search folder holds the data set."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """One way in which people keep a data set; paths below its folder, `{scale}` and `{name}` filled in."""
-
-    hr: str
-    lr: str
-    lr_recipe: LrRecipe
-    "What the LR images of this layout were made with."
-
-
-LAYOUTS: Final = (
-    Layout("HR", "LR_bicubic/X{scale}", LrRecipe.MATLAB_U8),
-    # BasicSR's script works on a double image.
-    Layout("GTmod12", "LRbicx{scale}", LrRecipe.MATLAB_FLOAT),
-    Layout("{name}_HR", "{name}_LR_bicubic/X{scale}", LrRecipe.MATLAB_U8),
-    Layout(".", "LR_bicubic/X{scale}", LrRecipe.MATLAB_U8),
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class HrImages:
     """The HR images of a data set, without a scale. Images are read when asked for, one at a time."""
@@ -68,6 +52,8 @@ class HrImages:
     "By image name, in order."
     grey_names: frozenset[str] = frozenset()
     "Images that may be grey files (`KnownSet.grey`)."
+    stems: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    "Name in its files of an image that has another one in the published set."
     crop: Size | None = None
     "Centre part of every image that is used; None means all of it."
 
@@ -109,7 +95,7 @@ class Dataset:
         """(lr, hr) of one image, uint8 (h, w, 3), HR cropped to scale times LR. Raises BadInput."""
         hr = self.hr.load(pair.name)
         if pair.lr_path is None:
-            lr = matlab_bicubic(hr, self.scale, self.recipe)
+            lr = make_lr(hr, self.scale, self.recipe)
         else:
             lr = read_rgb(pair.lr_path, grey_to_rgb=pair.name in self.hr.grey_names)
             self._require_fit(pair, lr, hr)
@@ -177,31 +163,46 @@ def open_dataset(
     """
     if scale < 2:
         raise BadInput(f"A data set has no x{scale}. Expected a scale of at least 2.")
-    hr = open_hr(name_or_dir, folders=folders, cache=cache)
+    hr = open_hr(name_or_dir, scale=scale, folders=folders, cache=cache)
     lr_paths: dict[str, Path | None] = dict.fromkeys(hr.paths)
     lr_source = recipe.value
     prepared = None
     if name_or_dir != SAMPLE:
-        root = find_root(name_or_dir, folders=folders, cache=cache)
-        if found := _lr_folder(root, scale, recipe):
-            folder, lr_source = found
-            lr_paths |= _match(hr.paths, folder, scale)
-            prepared = None if lr_source == GIVEN else _read_manifest(folder / MANIFEST_FILE, recipe, scale)
+        place = require_place(find_root(name_or_dir, folders=folders, cache=cache), scale)
+        stems = [hr.stems.get(name, name) for name in hr.paths]
+        made = place.root / prepared_folder(recipe, scale)
+        found: Mapping[str, Path] = {}
+        if recipe is place.layout.lr_recipe and place.has_lr(scale):
+            found, lr_source = place.lr_files(stems, scale), GIVEN
+        elif made.is_dir():
+            found = match_lr(stems, made, scale, LAYOUTS[0].lr_stems)
+            prepared = _read_manifest(made / MANIFEST_FILE, recipe, scale)
+        lr_paths |= {name: found.get(stem) for name, stem in zip(hr.paths, stems, strict=True)}
     pairs = tuple(Pair(name, path, lr_paths[name]) for name, path in hr.paths.items())
     return Dataset(hr=hr, scale=scale, recipe=recipe, lr_source=lr_source, pairs=pairs, prepared=prepared)
 
 
-def open_hr(name_or_dir: str, *, folders: Iterable[Path] = (), cache: Path | None = None) -> HrImages:
-    """The HR images of a name or a folder. Raises DataMissing, BadInput."""
+def open_hr(
+    name_or_dir: str, *, scale: int | None = None, folders: Iterable[Path] = (), cache: Path | None = None
+) -> HrImages:
+    """The HR images of a name or a folder; those kept for `scale` where a layout has one folder for each.
+
+    A published set is known by its pixels, under whatever names its files and folder go. Raises DataMissing, BadInput.
+    """
     if name_or_dir == SAMPLE:
         return _sample()
-    root = find_root(name_or_dir, folders=folders, cache=cache)
-    known = known_set(root.name)
-    _layout, folder = require_layout(root)
+    place = require_place(find_root(name_or_dir, folders=folders, cache=cache), scale)
+    files = place.hr_files()
+    known = known_set(place.root.name)
+    names = {stem: stem for stem in files}
+    manifest = known.manifest() if known else None
+    if (manifest is None or set(files) != set(manifest.hr)) and (found := recognise(files)):
+        known, names = found.known, dict(found.names)
     return HrImages(
-        name=known.name if known else root.name,
-        paths=_by_stem(folder),
+        name=known.name if known else place.root.name,
+        paths={name: files[stem] for name, stem in sorted((name, stem) for stem, name in names.items())},
         grey_names=known.grey if known else frozenset(),
+        stems=MappingProxyType({name: stem for stem, name in names.items() if name != stem}),
     )
 
 
@@ -220,14 +221,20 @@ def find_root(name_or_dir: str, *, folders: Iterable[Path] = (), cache: Path | N
     """The folder that a name or a path stands for. Raises DataMissing with the folders searched and the next step."""
     searched = data_folders(folders, cache)
     is_path = os.sep in name_or_dir or name_or_dir in ("", ".", "..")
-    for folder in (Path(),) if is_path else (*searched, Path()):
-        if name_or_dir and _is_folder(path := folder / name_or_dir):
-            return path.resolve()
-        if not is_path and (other_case := _folder_in_other_case(folder, name_or_dir)):
-            return other_case.resolve()
+    known = known_set(name_or_dir)
+    names = (
+        [] if not name_or_dir else [name_or_dir] if is_path or not known else [name_or_dir, known.name, *known.aliases]
+    )
+    if is_path:
+        candidates = [Path(name) for name in names]
+    else:
+        inside = [folder / container for folder in searched for container in CONTAINERS]
+        candidates = [folder / name for folder in (*inside, Path()) for name in names]
+    for path in candidates:
+        if found := _root(path):
+            return found
     if is_path:
         raise DataMissing(f"There is no folder {name_or_dir!r}. Pass an existing folder of HR images, or a name.")
-    known = known_set(name_or_dir)
     if known:
         step = how_to_get(known)
     elif close := difflib.get_close_matches(name_or_dir, (*KNOWN_SETS, SAMPLE), n=2):
@@ -237,62 +244,23 @@ def find_root(name_or_dir: str, *, folders: Iterable[Path] = (), cache: Path | N
     raise DataMissing(f"There is no data set {name_or_dir!r} in: {', '.join(map(str, searched))}. {step}")
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that the file system cannot hold
-        return False
-
-
-def _folder_in_other_case(folder: Path, name: str) -> Path | None:
-    candidates = sorted(folder.iterdir()) if _is_folder(folder) else ()
-    return next((path for path in candidates if path.name.lower() == name.lower() and path.is_dir()), None)
-
-
-def layout_of(root: Path) -> tuple[Layout, Path] | None:
-    """The first layout whose HR folder holds images, with that folder."""
-    for layout in LAYOUTS:
-        hr = root / layout.hr.format(name=root.name)
-        if hr.is_dir() and image_files(hr):
-            return layout, hr
+def _root(path: Path) -> Path | None:
+    """The set that a path stands for, whatever the case of its last part; None where there is nothing."""
+    if not is_folder(path.parent):
+        return None
+    other_case = (p for p in sorted(path.parent.iterdir()) if p.name.lower() == path.name.lower())
+    for candidate in (path, *other_case):
+        side_by_side = beside(candidate)
+        if side_by_side is not None and (candidate.name.endswith("_HR") or not is_folder(candidate)):
+            return side_by_side.resolve()
+        if is_folder(candidate):
+            return candidate.resolve()
     return None
 
 
-def require_layout(root: Path) -> tuple[Layout, Path]:
-    """`layout_of`, or BadInput that says where images were expected."""
-    if found := layout_of(root):
-        return found
-    places = ", ".join(layout.hr.format(name=root.name) for layout in LAYOUTS[:-1])
-    raise BadInput(f"{root} holds no images, neither itself nor in {places}. Put HR images there as PNG files.")
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    files = image_files(folder)
-    found = {path.stem: path for path in files}
-    if len(found) < len(files):
-        double = next(path for path in files if found[path.stem] != path)
-        raise BadInput(f"{folder} has {double.name} and {found[double.stem].name}. Keep one file per image name.")
-    return found
-
-
-def _lr_folder(root: Path, scale: int, recipe: LrRecipe) -> tuple[Path, str] | None:
-    """Folder and source of the LR images that fit the recipe."""
-    layout, _hr = require_layout(root)
-    given = _given_lr(root, layout, scale)
-    if recipe is layout.lr_recipe and given.is_dir():
-        return given, GIVEN
-    prepared = root / prepared_folder(recipe, scale)
-    return (prepared, recipe.value) if prepared.is_dir() else None
-
-
-def _given_lr(root: Path, layout: Layout, scale: int) -> Path:
-    return root / layout.lr.format(name=root.name, scale=scale)
-
-
-def lr_scales(root: Path) -> list[int]:
+def lr_scales(place: Place) -> list[int]:
     """Scales at which LR images came with a data set."""
-    layout, _hr = require_layout(root)
-    return [scale for scale in range(2, 9) if _given_lr(root, layout, scale).is_dir()]
+    return [scale for scale in SCALES if place.has_lr(scale)]
 
 
 def _read_manifest(path: Path, recipe: LrRecipe, scale: int) -> Manifest:
@@ -310,23 +278,6 @@ def _read_manifest(path: Path, recipe: LrRecipe, scale: int) -> Manifest:
 def prepared_folder(recipe: LrRecipe, scale: int) -> Path:
     """Where generated LR images lie below a data set's folder."""
     return Path(f"LR_{recipe.value}") / f"X{scale}"
-
-
-def _match(hr_names: Iterable[str], folder: Path, scale: int) -> dict[str, Path]:
-    """The LR file of every HR image: `<name>x4` or `<name>`. Raises BadInput unless the two sets are the same."""
-    lr_files = _by_stem(folder)
-    matched: dict[str, Path] = {}
-    for stem in hr_names:
-        path = lr_files.pop(f"{stem}x{scale}", None) or lr_files.pop(stem, None)
-        if path is None:
-            raise BadInput(
-                f"{folder} has no LR image for {stem} (expected {stem}x{scale}.png or {stem}.png). "
-                f"Add it, or move the folder away to have LR generated."
-            )
-        matched[stem] = path
-    if lr_files:
-        raise BadInput(f"{folder} has {next(iter(lr_files.values())).name}, which no HR image has the name of.")
-    return matched
 
 
 def _sample() -> HrImages:
@@ -349,11 +300,20 @@ def sample_images() -> HrImages:
     return HrImages(name=SAMPLE, paths=paths, crop=SAMPLE_CROP)
 
 
-def found_datasets(folders: Iterable[Path] = (), cache: Path | None = None) -> Iterator[Path]:
-    """Roots of all data sets in the search folders; of two with one name the one that a search finds."""
+def found_datasets(folders: Iterable[Path] = (), cache: Path | None = None) -> Iterator[Place]:
+    """All data sets in the search folders; of two with one name the one that a search finds."""
     seen: set[str] = set()
-    for folder in data_folders(folders, cache):
-        for root in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if root.is_dir() and not root.name.startswith(".") and root.name.lower() not in seen and layout_of(root):
+    for folder in (f / container for f in data_folders(folders, cache) for container in CONTAINERS):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if not path.is_dir() or path.name.startswith(".") or _is_container(path):
+                continue
+            root = beside(path) if path.name.endswith("_HR") else path
+            if path.name.endswith("_LR") and beside(path.with_name(path.name.removesuffix("_LR"))):
+                continue
+            if root is not None and root.name.lower() not in seen and (place := place_of(root)):
                 seen.add(root.name.lower())
-                yield root
+                yield place
+
+
+def _is_container(path: Path) -> bool:
+    return path.name in CONTAINERS and place_of(path) is None

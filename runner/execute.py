@@ -139,7 +139,22 @@ def measure(job: Job, on_progress: Progress | None = None) -> Measured:
         outcome = _guarded(job, lambda: in_fresh_process(_attempt, job, timeout_s=job.timeout_s, what=job.label))
     else:
         outcome = _attempt(job, on_progress)
-    return Measured(key=job.key, outcome=outcome, provenance=machine.provenance(started, _origin(job)))
+    return Measured(key=job.key, outcome=outcome, provenance=machine.provenance(started, _origin(job, outcome)))
+
+
+def compare(jobs: Sequence[Job]) -> Outcome:
+    """Time latency jobs in turns in one fresh process; `sides` of the values has one mapping for each, in order."""
+    label, timeout_s = " against ".join(job.label for job in jobs), sum(job.timeout_s for job in jobs)
+    return _guarded(jobs[0], lambda: in_fresh_process(_attempt_comparison, jobs, timeout_s=timeout_s, what=label))
+
+
+def _attempt_comparison(jobs: Sequence[Job]) -> Outcome:
+    def work() -> Outcome:
+        from runner.tasks import timed_jobs
+
+        return Ok(values=plain({"sides": timed_jobs.compare(jobs)}))
+
+    return _guarded(jobs[0], work)
 
 
 def _attempt(job: Job, on_progress: Progress | None = None) -> Outcome:
@@ -190,10 +205,13 @@ def _reported_only(job: Job, error: NotRunnable) -> NotApplicable:
     return NotApplicable(reason=str(error), remedy="See `esr models`.")
 
 
-def _origin(job: Job) -> str | None:
+def _origin(job: Job, outcome: Outcome) -> str | None:
     """Where the weights of the run came from, as `Provenance` has it; None where no checkpoint can matter."""
     if isinstance(job.protocol, CountProtocol):
         return None
+    if isinstance(job.protocol, TimingProtocol):
+        # Which weights were here only the process that looked can say.
+        return outcome.values.get("weights") if isinstance(outcome, Ok) else None
     try:
         spec = find(job.reference)
     except EsrError:
@@ -202,7 +220,7 @@ def _origin(job: Job) -> str | None:
         return None
     if job.weights is None:
         return "random" if job.reference == spec.name else "as built"
-    published = {**spec.bundled, **spec.weights}.values()
+    published = (*spec.bundled.values(), *spec.weights.values())
     return next((w.origin.value for w in published if w.sha256 == job.key.weights_sha256), "file")
 
 
@@ -214,10 +232,10 @@ def _values(job: Job, on_progress: Progress) -> Mapping[str, Any]:
             from runner.tasks import complexity
 
             return complexity.measure(spec, job.key.scale, protocol=protocol)
-        case TimingProtocol() as protocol:
-            from runner.tasks import latency
+        case TimingProtocol():
+            from runner.tasks import timed_jobs
 
-            return latency.measure(spec, job.key.scale, protocol=protocol, max_seconds=job.max_seconds)
+            return timed_jobs.measure(job)
         case EvalProtocol() as protocol:
             return _quality(job, spec, protocol, on_progress)
 

@@ -21,7 +21,7 @@ U8 = npt.NDArray[np.uint8]
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """Files that count as images of a data set, in lower case; every other file is left alone."""
 
-_UNDECODABLE: Final = (
+UNDECODABLE: Final = (
     OSError,
     SyntaxError,
     ValueError,
@@ -65,7 +65,7 @@ def read_rgb(path: Path, *, grey_to_rgb: bool = False) -> U8:
             if kind is None:
                 pixels: U8 = np.array(image.convert("RGB"), dtype=np.uint8)
                 return pixels
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise BadInput(
             f"{path} cannot be decoded as an image ({type(error).__name__}: {error}). "
             f"It may be truncated: compare its size with the original and copy it again."

@@ -9,8 +9,9 @@ from typing import assert_never
 import torch
 from torch import Tensor
 
+from runner.self_ensemble import self_ensemble
 from zoo.contract import BadInput
-from zoo.protocols import CropToMultiple, Inference, PadSymmetric, Quadrants, Size, Tiled, Whole
+from zoo.protocols import CropToMultiple, Inference, PadSymmetric, Quadrants, SelfEnsemble, Size, Tiled, Whole
 
 Network = Callable[[Tensor], Tensor]
 """(n, 3, h, w) -> (n, 3, h*scale, w*scale)."""
@@ -36,12 +37,18 @@ def infer(network: Network, lr: Tensor, scale: int, rule: Inference) -> Tensor:
             return network(lr[:, :, :height, :width])
         case Tiled():
             return _infer_tiled(network, lr, scale, rule)
+        case SelfEnsemble(inner):
+            # Cut once: a flipped image would lose its other border.
+            height, width = cropped_lr_size(Size(*lr.shape[2:]), inner)
+            return self_ensemble(lambda turned: infer(network, turned, scale, inner), lr[:, :, :height, :width])
         case _:
             assert_never(rule)
 
 
 def cropped_lr_size(lr: Size, rule: Inference) -> Size:
     """The part of an LR size that `rule` evaluates, anchored at the top left. Raises BadInput if nothing is left."""
+    if isinstance(rule, SelfEnsemble):
+        return cropped_lr_size(lr, rule.inner)
     if not isinstance(rule, CropToMultiple):
         return lr
     cropped = Size(*(side - side % rule.multiple_px for side in lr))

@@ -34,7 +34,8 @@ def live_jobs(
 ) -> tuple[Job, ...]:
     """The jobs that the store does not hold yet, most wanted first.
 
-    Cost by two counters, interpolation, speed, the quality of networks whose weights are here, cost by all counters.
+    Cost by two counters, interpolation, the weights that ship, speed, the quality of networks whose weights
+    are here, cost by all counters.
     """
     runnable = [spec for spec in specs if spec.runnable]
     fixed = [spec for spec in runnable if not spec.learned]
@@ -47,6 +48,7 @@ def live_jobs(
         *(job for job in short if (job.key.model, job.key.scale) in uncounted),
         *_planned(_at_sizes_of(papers, runnable), store),
         *_planned(_each_scale(fixed, Task.QUALITY), store),
+        *_planned(_bundled(runnable), store),
         *_planned(_latency(runnable), store),
         *_planned(_each_scale(ready, Task.QUALITY), store),
         *by_all,
@@ -69,6 +71,15 @@ def _each_scale(specs: Sequence[ModelSpec], task: Task, protocols: Protocols | N
                 tasks=(task,),
                 datasets=(SAMPLE,),
                 protocols=protocols or Protocols(),
+            )
+
+
+def _bundled(specs: Sequence[ModelSpec]) -> Iterator[Selection]:
+    """Quality of the weights that ship with the suite, wherever official ones are."""
+    for spec in specs:
+        for scale in spec.bundled:
+            yield Selection(
+                models=(spec.name,), scales=(scale,), tasks=(Task.QUALITY,), datasets=(SAMPLE,), weights="bundled"
             )
 
 

@@ -7,6 +7,7 @@ windows that lie wholly inside the image, K1 = 0.01, K2 = 0.03. Source: Wang et 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from zoo.contract import BadInput
-from zoo.protocols import Colour, EvalProtocol, Rounding
+from zoo.protocols import Colour, EvalProtocol, Rounding, SsimWindow
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.floating[Any]]
 """(h, w, 3) RGB in 0..255."""
@@ -25,6 +26,7 @@ F64 = npt.NDArray[np.float64]
 PEAK: Final = 255.0
 WINDOW_PX: Final = 11
 WINDOW_SIGMA: Final = 1.5
+UNIFORM_PX: Final = 7
 _C1: Final = (0.01 * PEAK) ** 2
 _C2: Final = (0.03 * PEAK) ** 2
 _LUMA: Final = {
@@ -53,7 +55,8 @@ def psnr_y(sr: Image, hr: Image, *, crop_border_px: int) -> float:
 
 def ssim_y(sr: Image, hr: Image, *, crop_border_px: int) -> float:
     """SSIM on BT.601 limited-range luma of two uint8 RGB images (h, w, 3); 1.0 if equal. Raises ShapeMismatch."""
-    return _ssim(*_planes(sr, hr, EvalProtocol(crop_border_px=crop_border_px), scale=1))
+    protocol = EvalProtocol(crop_border_px=crop_border_px)
+    return _ssim(*_planes(sr, hr, protocol, scale=1), protocol.ssim_window)
 
 
 def psnr(sr: Image, hr: Image, protocol: EvalProtocol, scale: int) -> float:
@@ -62,14 +65,17 @@ def psnr(sr: Image, hr: Image, protocol: EvalProtocol, scale: int) -> float:
 
 
 def ssim(sr: Image, hr: Image, protocol: EvalProtocol, scale: int) -> float:
-    """SSIM by the protocol's colour, crop and rounding, mean of the channels; 1.0 if equal. Raises ShapeMismatch."""
-    return _ssim(*_planes(sr, hr, protocol, scale))
+    """SSIM by the protocol's colour, crop, rounding and window, mean of the channels; 1.0 if equal.
+
+    Raises ShapeMismatch.
+    """
+    return _ssim(*_planes(sr, hr, protocol, scale), protocol.ssim_window)
 
 
 def scores(sr: Image, hr: Image, protocol: EvalProtocol, scale: int) -> Scores:
     """Both metrics with one colour conversion. Raises ShapeMismatch."""
     sr_planes, hr_planes = _planes(sr, hr, protocol, scale)
-    return Scores(_psnr(sr_planes, hr_planes), _ssim(sr_planes, hr_planes))
+    return Scores(_psnr(sr_planes, hr_planes), _ssim(sr_planes, hr_planes, protocol.ssim_window))
 
 
 def _planes(sr: Image, hr: Image, protocol: EvalProtocol, scale: int) -> tuple[F64, F64]:
@@ -92,7 +98,7 @@ def _check(sr: Image, hr: Image, rounding: Rounding) -> None:
             f"SR of shape {sr.shape} cannot be compared with HR of shape {hr.shape}. "
             f"Expected two RGB images (h, w, 3) of one size."
         )
-    float_sr_allowed = rounding is Rounding.NONE and np.issubdtype(sr.dtype, np.floating)
+    float_sr_allowed = not rounding.of_sr and np.issubdtype(sr.dtype, np.floating)
     if hr.dtype != np.uint8 or not (sr.dtype == np.uint8 or float_sr_allowed):
         raise ShapeMismatch(
             f"Metrics got SR of {sr.dtype} and HR of {hr.dtype}. Expected uint8 images "
@@ -103,10 +109,11 @@ def _check(sr: Image, hr: Image, rounding: Rounding) -> None:
 def _colour(img: Image, protocol: EvalProtocol) -> F64:
     """(h, w, 3) -> (1, h, w) luma or (3, h, w)."""
     if protocol.colour is Colour.RGB:
-        return np.ascontiguousarray(np.moveaxis(img, 2, 0), dtype=np.float64)
+        planes = np.ascontiguousarray(np.moveaxis(img, 2, 0), dtype=np.float64)
+        return np.floor(planes + 0.5) if protocol.rounding is Rounding.LUMA else planes
     weights, offset = _LUMA[protocol.colour]
     luma: F64 = img.astype(np.float64) @ weights + offset
-    if protocol.rounding is Rounding.SR_AND_LUMA:
+    if protocol.rounding in (Rounding.SR_AND_LUMA, Rounding.LUMA):
         luma = np.floor(luma + 0.5)
     return luma[None]
 
@@ -117,8 +124,10 @@ def _psnr(sr: F64, hr: F64) -> float:
     return math.inf if mse == 0 else 10 * math.log10(PEAK**2 / mse)
 
 
-def _ssim(sr: F64, hr: F64) -> float:
+def _ssim(sr: F64, hr: F64, window: SsimWindow) -> float:
     """Mean SSIM over all windows inside the planes (c, h, w)."""
+    if window is SsimWindow.UNIFORM7:
+        return _ssim_uniform(sr, hr)
     height, width = hr.shape[1:]
     if min(height, width) < WINDOW_PX:
         raise ShapeMismatch(
@@ -128,6 +137,22 @@ def _ssim(sr: F64, hr: F64) -> float:
     windows: int = (height - WINDOW_PX + 1) * (width - WINDOW_PX + 1)
     totals = [_ssim_sum(x, y) for x, y in zip(sr, hr, strict=True)]
     return math.fsum(totals) / (windows * len(totals))
+
+
+def _ssim_uniform(sr: F64, hr: F64) -> float:
+    """scikit-image's own value with its default window, mean of the planes (c, h, w)."""
+    # Imported here: it takes a quarter of a second, and few ask for this window.
+    from skimage.metrics import structural_similarity
+
+    height, width = hr.shape[1:]
+    if min(height, width) < UNIFORM_PX:
+        raise ShapeMismatch(
+            f"SSIM by a uniform window needs at least {UNIFORM_PX}x{UNIFORM_PX} px after the border is cut, got "
+            f"{height}x{width}. Pass a larger image or a smaller crop border."
+        )
+    compare: Callable[..., float] = structural_similarity
+    values = [compare(x, y, win_size=UNIFORM_PX, data_range=PEAK) for x, y in zip(sr, hr, strict=True)]
+    return math.fsum(values) / len(values)
 
 
 # One band of rows and its maps stay in the processor's cache; a banded matrix of this size is mostly not zero.

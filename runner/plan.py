@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner import machine
+from runner.protocol_choice import ProtocolChoice
 from runner.store import Store
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
 Protocol = EvalProtocol | CountProtocol | TimingProtocol
 
 AUTO = "auto"
-"""Weights: official where published, else bundled; none for a network without parameters and for a user's file."""
+"""Weights: official where published, else bundled; none for a network without parameters and for a user's file.
+
+Where the official file is not on this machine and a bundled one exists, it is the bundled one: `stands_in` says so."""
 
 NO_WEIGHTS = "none"
 """Weights: the network's own initialisation under a fixed seed."""
+
+
+SAMPLE = "sample"
+"""The images that ship with the suite, on which the output of a timed form is looked at."""
 
 
 class Task(Enum):
@@ -86,9 +93,15 @@ class Protocols:
     "None: all there are."
     evaluation: EvalProtocol | None = None
     "None: the default protocol with each model's own inference rule."
+    choice: ProtocolChoice = ProtocolChoice()
+    "What is to differ from that."
     device: str = "cpu"
     threads: int = field(default_factory=machine.default_threads)
     form: Form = Form.PLAIN
+    dtype: str = "float32"
+    memory_format: str = "contiguous"
+    batch: int = 1
+    "Form, dtype, memory format and batch of latency."
 
     def of(self, task: Task, spec: ModelSpec, scale: int) -> Protocol:
         """The protocol of one job."""
@@ -97,10 +110,17 @@ class Protocols:
             case Task.COMPLEXITY:
                 return CountProtocol(lr=lr, counters=self.counters or _all_counters())
             case Task.LATENCY:
-                timed = self.timed_lr or lr
-                return TimingProtocol(device=self.device, lr=timed, threads=self.threads, form=self.form)
+                return TimingProtocol(
+                    device=self.device,
+                    lr=self.timed_lr or lr,
+                    batch=self.batch,
+                    threads=self.threads,
+                    form=self.form,
+                    dtype=self.dtype,
+                    memory_format=self.memory_format,
+                )
             case Task.QUALITY:
-                return self.evaluation or EvalProtocol(inference=spec.inference)
+                return self.choice.of(self.evaluation or EvalProtocol(inference=spec.inference))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +135,9 @@ class Selection:
     "Names or folders; for quality only."
     protocols: Protocols = field(default_factory=Protocols)
     weights: str = AUTO
-    "auto, official, bundled, none or a file; for quality only."
+    "auto, official, bundled, none or a file; latency by auto takes random ones where no checkpoint is here."
+    check_on: str | None = None
+    "Images on which a timed output is looked at; None: `sample`, for other forms than plain float32 on the CPU."
     weights_folders: tuple[Path, ...] = ()
     data_folders: tuple[Path, ...] = ()
     max_seconds: float = 20.0
@@ -133,9 +155,11 @@ class Job:
     key: RunKey
     protocol: Protocol
     weights: str | None = None
-    "official, bundled or a file; None for no checkpoint."
+    "official, bundled or a file; None for no checkpoint; auto, for latency, for whatever is here."
     dataset: str | None = None
-    "Name or folder, for quality."
+    "Name or folder, for quality; for latency the images on which the output is looked at, or which are timed."
+    check: bool = True
+    "Look at the output of a network that is timed image by image, too."
     weights_folders: tuple[Path, ...] = ()
     data_folders: tuple[Path, ...] = ()
     max_seconds: float = 20.0
@@ -227,11 +251,18 @@ def _jobs(
             timeout_s=10 * selection.max_seconds + 180 if selection.timeout_s is None else selection.timeout_s,
         )
         if isinstance(protocol, TimingProtocol):
-            yield replace(job, key=replace(job.key, environment=environment(protocol.device)))
+            # Weights do not move a time, so they are no part of the key.
+            yield replace(
+                job,
+                key=replace(job.key, environment=environment(protocol.device)),
+                weights=None if selection.weights == NO_WEIGHTS else selection.weights,
+                dataset=selection.check_on or (None if protocol.is_reference else SAMPLE),
+            )
         elif isinstance(protocol, CountProtocol):
             yield job
         else:
-            weights = choose_weights(selection.weights, reference=reference, spec=spec, scale=scale)
+            folders = selection.weights_folders
+            weights = choose_weights(selection.weights, reference=reference, spec=spec, scale=scale, folders=folders)
             sha256 = weights_sha256(weights, spec=spec, scale=scale)
             for dataset in dict.fromkeys(selection.datasets):
                 name, digest = identify(dataset, scale, protocol.lr_recipe, selection.data_folders)
@@ -256,7 +287,9 @@ def _key(spec: ModelSpec, scale: int, task: Task, protocol: Protocol) -> RunKey:
     )
 
 
-def choose_weights(choice: str, *, reference: str, spec: ModelSpec, scale: int) -> str | None:
+def choose_weights(
+    choice: str, *, reference: str, spec: ModelSpec, scale: int, folders: tuple[Path, ...] = ()
+) -> str | None:
     """What `create_model` is to be given for a choice of the user's: official, bundled, a file, or None.
 
     A model of a user's file is taken as its constructor leaves it, which may have loaded weights of its own.
@@ -265,12 +298,27 @@ def choose_weights(choice: str, *, reference: str, spec: ModelSpec, scale: int) 
         return None
     if choice != AUTO:
         return choice
-    if scale not in spec.weights:
-        if scale in spec.bundled:
-            return "bundled"
-        if reference != spec.name:
-            return None
+    if scale in spec.bundled and not _official_is_here(spec, scale, folders):
+        return "bundled"
+    if scale not in spec.weights and reference != spec.name:
+        return None
     return "official"
+
+
+def _official_is_here(spec: ModelSpec, scale: int, folders: tuple[Path, ...]) -> bool:
+    from zoo.weights import default_store
+
+    return default_store(folders).is_here(spec, scale)
+
+
+def stands_in(choice: str, weights: str | None, *, spec: ModelSpec, scale: int) -> str:
+    """What a person must be told where bundled weights stand in for official ones; empty where they do not."""
+    if choice != AUTO or weights != "bundled" or scale not in spec.weights:
+        return ""
+    return (
+        f"{spec.name} x{scale}: the official checkpoint is not on this machine, so this is the bundled one "
+        f"({spec.bundled[scale].note}), not the paper's. `esr weights pull {spec.name} --scale {scale}` gets that."
+    )
 
 
 def weights_sha256(weights: str | None, *, spec: ModelSpec, scale: int) -> str | None:

@@ -100,7 +100,7 @@ def to_text(record: Measured) -> str:
 def from_text(text: str) -> Measured:
     """The record of a file's text. Raises BadRecord: not JSON, another kind of file, or a newer schema."""
     try:
-        content = _decode(json.loads(text))
+        content = decode(json.loads(text))
     except ValueError as error:
         raise BadRecord(f"not JSON ({error}); it may be truncated") from error
     except RecursionError as error:
@@ -174,9 +174,10 @@ def _encode(value: Any) -> Any:
     return [_encode(item) for item in value] if isinstance(value, list) else value
 
 
-def _decode(value: Any) -> Any:
+def decode(value: Any) -> Any:
+    """JSON as it was read, with the floats that JSON has no word for."""
     if isinstance(value, dict):
         if set(value) == {_NON_FINITE} and value[_NON_FINITE] in ("inf", "-inf", "nan"):
             return float(value[_NON_FINITE])
-        return {name: _decode(item) for name, item in value.items()}
-    return [_decode(item) for item in value] if isinstance(value, list) else value
+        return {name: decode(item) for name, item in value.items()}
+    return [decode(item) for item in value] if isinstance(value, list) else value

@@ -41,8 +41,8 @@ def matlab_bicubic(img: U8, scale: int, recipe: LrRecipe | str = LrRecipe.MATLAB
 
     Raises BadInput on another type or shape, a scale below 2, a side shorter than the scale, or an unknown recipe.
     """
-    _check(img, scale)
-    steps = _STEPS[parse_recipe(recipe)]
+    check_resizable(img, scale)
+    steps = _steps(parse_recipe(recipe))
     size = modcrop_size(Size(*img.shape[:2]), scale)
     cropped = img[: size.height, : size.width]
     rows = _downsample_rows(cropped.astype(np.float64), scale, steps.border)
@@ -66,11 +66,19 @@ def parse_recipe(recipe: LrRecipe | str) -> LrRecipe:
         raise BadInput(f"There is no LR recipe {recipe!r}. Known: {known}.") from None
 
 
-def _check(img: U8, scale: int) -> None:
+def _steps(recipe: LrRecipe) -> _Steps:
+    if recipe not in _STEPS:
+        known = ", ".join(r.value for r in _STEPS)
+        raise BadInput(f"{recipe.value} is not MATLAB's: `make_lr` takes it. MATLAB's recipes: {known}.")
+    return _STEPS[recipe]
+
+
+def check_resizable(img: U8, scale: int) -> None:
+    """Raises BadInput unless the image is uint8 (h, w) or (h, w, c) and has an LR at this scale."""
     if img.dtype != np.uint8 or img.ndim not in (2, 3):
-        raise BadInput(f"matlab_bicubic got {img.dtype} of shape {img.shape}. Expected uint8 (h, w) or (h, w, c).")
+        raise BadInput(f"Downsampling got {img.dtype} of shape {img.shape}. Expected uint8 (h, w) or (h, w, c).")
     if scale < 2:
-        raise BadInput(f"matlab_bicubic got scale {scale}. Expected an integer of at least 2.")
+        raise BadInput(f"Downsampling got scale {scale}. Expected an integer of at least 2.")
     if min(img.shape[:2]) < scale:
         raise BadInput(
             f"An image of {Size(*img.shape[:2])} has no x{scale} LR. Both sides must be at least {scale} px."

@@ -7,17 +7,18 @@ Writers hold a lock and publish a file by one rename, so that a reader, a second
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import urllib.parse
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from runner.reading import Reader
 from runner.records import BadRecord, from_text, to_text
 from zoo.contract import JobFailed, ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok, RunKey
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _FILE_NAME = re.compile(r"(?P<task>[a-z]+)-(?P<key12>[0-9a-f]{12})(?:-(?P<run>[1-9]\d*))?\.json")
 _LONGEST_NAME = 100
+QUICK_FROM = 2000
+"""Files from which a store is read quickly: values are then checked at use and not before."""
 
 
 class StoreUnwritable(JobFailed):
@@ -112,16 +115,18 @@ class Store:
 
     def read(self) -> Contents:
         """Records and problems together, for callers that show both."""
-        by_key: dict[RunKey, list[Measured]] = defaultdict(list)
+        files = self._all_files()
+        read = Reader().read if len(files) > QUICK_FROM else _thoroughly
+        kept: dict[RunKey, Measured] = {}
         problems = []
-        for path in sorted(self._all_files(), key=_order):
-            record, problem = _read(path)
+        for path in files:
+            record, problem = _read(path, read)
             if record is not None:
-                by_key[record.key].append(record)
+                earlier = kept.get(record.key)
+                kept[record.key] = record if earlier is None else _newer(earlier, record)
             if problem is not None:
                 problems.append(problem)
-        kept = (current(runs) for runs in by_key.values())
-        return Contents(tuple(record for record in kept if record is not None), tuple(problems))
+        return Contents(tuple(kept.values()), tuple(problems))
 
     def folder(self, key: RunKey) -> Path:
         """Folder of a key's records: `<root>/<model>/x<scale>`."""
@@ -131,9 +136,15 @@ class Store:
         found = self.folder(key).glob(f"{key.task}-{key.key12}*.json")
         return sorted((path for path in found if _FILE_NAME.fullmatch(path.name)), key=_run_number)
 
-    def _all_files(self) -> Iterator[Path]:
-        """Every JSON file below the root; hidden ones are writes that a kill left behind."""
-        return (path for path in self.root.rglob("*.json") if not path.name.startswith("."))
+    def _all_files(self) -> list[str]:
+        """Every JSON file below the root, runs of a key in order; hidden ones are writes that a kill left behind."""
+        found: list[str] = []
+        # Strings and not Paths: of a hundred thousand files the objects would take longer than the disk.
+        for folder, below, names in os.walk(self.root):
+            below.sort()
+            own = sorted((name for name in names if name.endswith(".json") and not name.startswith(".")), key=_order)
+            found += [f"{folder}{os.sep}{name}" for name in own]
+        return found
 
     def _readable(self, paths: Iterable[Path]) -> Iterator[Measured]:
         for path in paths:
@@ -151,9 +162,12 @@ def current(runs: Iterable[Measured]) -> Measured | None:
     """
     last = None
     for run in runs:
-        if last is None or isinstance(run.outcome, Ok) or not isinstance(last.outcome, Ok):
-            last = run
+        last = run if last is None else _newer(last, run)
     return last
+
+
+def _newer(earlier: Measured, later: Measured) -> Measured:
+    return later if isinstance(later.outcome, Ok) or not isinstance(earlier.outcome, Ok) else earlier
 
 
 def safe_name(model: str) -> str:
@@ -184,9 +198,13 @@ def mark_stale(
         if not _outdated(record, specs, task_versions):
             newest[_question(record.key)] = record
     return [
-        replace(r, stale=_outdated(r, specs, task_versions) or newest.get(_question(r.key), r).key != r.key)
+        _marked(r, stale=_outdated(r, specs, task_versions) or newest.get(_question(r.key), r).key != r.key)
         for r in kept
     ]
+
+
+def _marked(record: Measured, *, stale: bool) -> Measured:
+    return record if record.stale == stale else replace(record, stale=stale)
 
 
 def _outdated(record: Measured, specs: Mapping[str, ModelSpec], task_versions: Mapping[str, int]) -> bool:
@@ -250,18 +268,25 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _read(path: Path) -> tuple[Measured | None, Problem | None]:
-    match = _FILE_NAME.fullmatch(path.name)
+def _read(path: str | Path, read: Callable[[str], Measured] | None = None) -> tuple[Measured | None, Problem | None]:
+    name = os.path.basename(path)  # noqa: PTH119 - see _all_files
+    match = _FILE_NAME.fullmatch(name)
     if match is None:
-        return None, Problem(path, "no record's name; expected <task>-<12 digits of the key>.json")
+        return None, Problem(Path(path), "no record's name; expected <task>-<12 digits of the key>.json")
     try:
-        record = from_text(path.read_text(encoding="utf-8"))
+        record = (read or _thoroughly)(str(path))
     except (BadRecord, OSError, UnicodeDecodeError) as error:
-        return None, Problem(path, str(error))
+        return None, Problem(Path(path), str(error))
     if (match["task"], match["key12"]) != (record.key.task, record.key.key12):
         expected = f"{record.key.task}-{record.key.key12}"
-        return None, Problem(path, f"its name does not fit its key (expected {expected}): renamed or edited by hand")
+        return None, Problem(
+            Path(path), f"its name does not fit its key (expected {expected}): renamed or edited by hand"
+        )
     return record, None
+
+
+def _thoroughly(path: str) -> Measured:
+    return from_text(Path(path).read_text(encoding="utf-8"))
 
 
 def _run_number(path: Path) -> int:
@@ -269,9 +294,9 @@ def _run_number(path: Path) -> int:
     return int(match["run"] or 1) if match else 0
 
 
-def _order(path: Path) -> tuple[Path, str, int]:
-    match = _FILE_NAME.fullmatch(path.name)
-    return path.parent, f"{match['task']}-{match['key12']}" if match else path.name, _run_number(path)
+def _order(name: str) -> tuple[str, int]:
+    match = _FILE_NAME.fullmatch(name)
+    return (f"{match['task']}-{match['key12']}", int(match["run"] or 1)) if match else (name, 0)
 
 
 def _sweep(folder: Path) -> None:

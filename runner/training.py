@@ -5,64 +5,74 @@ Lightning Fabric beneath it places the network, casts to the precision asked for
 
 from __future__ import annotations
 
-import copy
-import json
 import math
-import pickle
+import signal
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
-import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from runner.images import U8
-from runner.patches import TrainingImages, draw
-from runner.recipes import Recipe, parse_recipe
-from zoo.catalogue import find
-from zoo.contract import BadInput, JobFailed
-from zoo.files import atomic_target, write_bytes_atomically, write_text_atomically
+from runner.patches import TrainingImages, drawn_ahead
+from runner.recipes import Recipe
+from runner.training_state import Diverged, State, save
+from zoo.contract import BadInput, EsrError
 
-CHECKPOINT: Final = "checkpoint.pt"
-CURVE: Final = "curve.json"
-LOSSES: Final = {"l1": F.l1_loss, "l2": F.mse_loss}
+LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"l1": F.l1_loss, "l2": F.mse_loss}
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+WITH_SPARSITY: Final = "forward_with_sparsity"
+"""Method of a network with masks: SR, and the share of values that it computes."""
 
-
-class Diverged(JobFailed):
-    """The loss is not a number any more."""
-
-
-@dataclass
-class State:
-    """What a run is after some step: everything that the next step depends on."""
-
-    network: nn.Module
-    average: nn.Module
-    "Moving average of the weights: what is evaluated and exported."
-    optimizer: torch.optim.Optimizer
-    iteration: int = 0
-    seconds: float = 0.0
-    "Time spent in steps, over all sittings."
-    curve: list[dict[str, float]] = field(default_factory=list)
-    "One entry per report: iteration, loss (mean since the last), seconds, and what the validation gave."
-
-
-Validate = Callable[[nn.Module], dict[str, float]]
+Entry = dict[str, float]
+Validate = Callable[[nn.Module], Entry]
 """Numbers of the averaged network for the curve: {"psnr_y_db": ...}."""
 
 
-def start(recipe: Recipe, *, network: nn.Module | None = None) -> State:
-    """The state before the first step: the zoo's network under the recipe's seed, or `network`."""
-    torch.manual_seed(recipe.seed)
-    network = network or find(recipe.model).network(recipe.scale)
-    network.train().requires_grad_(True)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.rate, betas=recipe.betas)
-    return State(network=network, average=copy.deepcopy(network).eval().requires_grad_(False), optimizer=optimizer)
+class Interrupted(EsrError):
+    """A signal ended the training after a whole step; the checkpoint is of that step."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+@dataclass
+class Stop:
+    """Which signal asked the training to end, if one did."""
+
+    number: int = 0
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[Stop]:
+    """Within it, the first SIGINT or SIGTERM asks for an end after the step at work; a second one ends at once."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    kept = {number: signal.getsignal(number) for number in STOPPING}
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.number = number
+        for one, handler in kept.items():
+            signal.signal(one, handler)
+
+    for number in kept:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def train(
@@ -73,52 +83,109 @@ def train(
     folder: Path,
     fabric: Fabric | None = None,
     until: int | None = None,
+    workers: int = 1,
     report_every: int = 100,
     validate_every: int = 1000,
     checkpoint_every_s: float = 240.0,
     validate: Validate | None = None,
-    on_report: Callable[[dict[str, float]], None] = lambda _entry: None,
+    on_report: Callable[[Entry], None] = lambda _entry: None,
+    on_step: Callable[[State], None] = lambda _state: None,
 ) -> State:
     """Run steps up to `until` (None: the recipe's last), checkpointing into `folder`; gives the state it was given.
 
-    Raises Diverged on a loss that is NaN or infinite: the checkpoint on disk is from before that step.
+    Raises Diverged on a loss that is NaN or infinite (the checkpoint on disk is from before that step), Interrupted
+    after a SIGINT or SIGTERM (it is of the last step), BadInput for other images than the state was trained on.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    _require_same_images(state, images)
+    network, optimizer = _set_up(state, recipe, fabric)
+    last = recipe.iterations if until is None else min(until, recipe.iterations)
+    patches = drawn_ahead(
+        images,
+        first=state.iteration,
+        last=last,
+        batch=recipe.batch,
+        lr_patch_px=recipe.lr_patch_px,
+        seed=recipe.seed,
+        part=_part(recipe.batch, fabric),
+        workers=workers,
+    )
+    saved_at = time.monotonic()
+    with stopping_on_signals() as stop:
+        for began, (lr, hr) in _timed(patches):
+            loss, stopped = _step(network, optimizer, fabric, recipe, state.iteration, lr, hr, stop)
+            _update_average(state.average, state.network, recipe.ema)
+            state.iteration += 1
+            state.seconds += time.perf_counter() - began
+            state.recent.append(loss)
+            done = state.iteration == last
+            if state.iteration % report_every == 0 or done:
+                wanted = fabric.is_global_zero and (state.iteration % validate_every == 0 or done)
+                on_report(_reported(state, validate if wanted else None))
+            if fabric.is_global_zero and (done or stopped or time.monotonic() - saved_at > checkpoint_every_s):
+                state.precision = fabric.strategy.precision.state_dict()
+                save(state, recipe, folder)
+                saved_at = time.monotonic()
+            on_step(state)
+            if stopped:
+                raise _interrupted(state, recipe, folder, stopped)
+    if stop.number:
+        # It came after the last step had looked; the next stage must not begin.
+        raise _interrupted(state, recipe, folder, stop.number)
+    return state
+
+
+def _reported(state: State, validate: Validate | None) -> Entry:
+    """A new entry of the curve: mean loss since the last one, time, and what the validation gives."""
+    entry = {"iteration": float(state.iteration), "loss": math.fsum(state.recent) / len(state.recent)}
+    entry["seconds"] = state.seconds
+    state.recent.clear()
+    if validate:
+        entry |= validate(state.average)
+    state.curve.append(entry)
+    return entry
+
+
+def _interrupted(state: State, recipe: Recipe, folder: Path, number: int) -> Interrupted:
+    where = f"Stopped after step {state.iteration} of {recipe.iterations}; its checkpoint is in {folder}."
+    return Interrupted(where, number)
+
+
+def _timed(patches: Iterator[tuple[U8, U8]]) -> Iterator[tuple[float, tuple[U8, U8]]]:
+    """Each draw with the time at which it was asked for, so that waiting for patches counts as part of a step."""
+    while True:
+        began = time.perf_counter()
+        try:
+            drawn = next(patches)
+        except StopIteration:
+            return
+        yield began, drawn
+
+
+def _require_same_images(state: State, images: TrainingImages) -> None:
+    if state.images_sha256 not in (None, images.sha256):
+        raise BadInput(
+            f"The checkpoint was trained on other images (digest {str(state.images_sha256)[:12]}, these have "
+            f"{images.sha256[:12]}). Go on with those, or start in another folder."
+        )
+    state.images_sha256 = images.sha256
+
+
+def _set_up(state: State, recipe: Recipe, fabric: Fabric) -> tuple[Any, Any]:
+    """Network and optimizer under Fabric's care."""
     # In place, so that the optimizer keeps its parameters; 1.3 to 1.5 times as fast on a CPU.
     state.network.to(memory_format=torch.channels_last)
+    state.average.to(fabric.device)
     network, optimizer = fabric.setup(state.network, state.optimizer)
-    last = recipe.iterations if until is None else min(until, recipe.iterations)
-    part = _part(recipe.batch, fabric)
-    losses: list[float] = []
-    saved_at = time.monotonic()
-    while state.iteration < last:
-        began = time.perf_counter()
-        lr, hr = draw(
-            images,
-            step=state.iteration,
-            batch=recipe.batch,
-            lr_patch_px=recipe.lr_patch_px,
-            seed=recipe.seed,
-            part=part,
-        )
-        loss = _step(network, optimizer, fabric, recipe, state.iteration, lr, hr)
-        _update_average(state.average, state.network, recipe.ema)
-        state.iteration += 1
-        state.seconds += time.perf_counter() - began
-        losses.append(loss)
-        done = state.iteration == last
-        if state.iteration % report_every == 0 or done:
-            entry = {"iteration": float(state.iteration), "loss": math.fsum(losses) / len(losses)}
-            entry["seconds"] = state.seconds
-            losses.clear()
-            if validate and (state.iteration % validate_every == 0 or done):
-                entry |= validate(state.average)
-            state.curve.append(entry)
-            on_report(entry)
-        if fabric.is_global_zero and (done or time.monotonic() - saved_at > checkpoint_every_s):
-            save(state, recipe, folder)
-            saved_at = time.monotonic()
-    return state
+    # A resumed optimizer holds its moments on the CPU; loading puts them where the parameters are now.
+    state.optimizer.load_state_dict(state.optimizer.state_dict())
+    if recipe.sparsity:
+        if not hasattr(state.network, WITH_SPARSITY):
+            raise BadInput(f"{recipe.model} has no masks, so its recipe cannot have sparsity = {recipe.sparsity:g}.")
+        network.mark_forward_method(WITH_SPARSITY)
+    if state.precision:
+        fabric.strategy.precision.load_state_dict(state.precision)
+    return network, optimizer
 
 
 def _part(batch: int, fabric: Fabric) -> slice:
@@ -129,14 +196,16 @@ def _part(batch: int, fabric: Fabric) -> slice:
     return slice(fabric.global_rank * each, (fabric.global_rank + 1) * each)
 
 
-def _step(network: Any, optimizer: Any, fabric: Fabric, recipe: Recipe, iteration: int, lr: U8, hr: U8) -> float:
-    """One step of Adam; the loss before it."""
+def _step(
+    network: Any, optimizer: Any, fabric: Fabric, recipe: Recipe, iteration: int, lr: U8, hr: U8, stop: Stop
+) -> tuple[float, int]:
+    """One step of Adam; the loss before it, and the signal that asks for an end, over all devices."""
     for group in optimizer.param_groups:
         group["lr"] = recipe.rate_at(iteration)
     optimizer.zero_grad(set_to_none=True)
     x, y = (fabric.to_device(_tensor(patches)) for patches in (lr, hr))
-    loss = LOSSES[recipe.loss](network(x), y)
-    value = float(loss.detach())
+    loss = loss_of(network, recipe, iteration, x, y)
+    value, stopped = _over_devices(fabric, float(loss.detach()), stop.number)
     if not math.isfinite(value):
         raise Diverged(
             f"The loss of step {iteration + 1} is {value}. What is checkpointed is from before it. "
@@ -144,7 +213,27 @@ def _step(network: Any, optimizer: Any, fabric: Fabric, recipe: Recipe, iteratio
         )
     fabric.backward(loss)
     optimizer.step()
-    return value
+    return value, stopped
+
+
+def loss_of(network: Callable[[Tensor], Tensor], recipe: Recipe, iteration: int, x: Tensor, y: Tensor) -> Tensor:
+    """The recipe's loss of a batch, with the share that a network of masks computes where the recipe weighs it."""
+    if not recipe.sparsity:
+        return LOSSES[recipe.loss](network(x), y)
+    sr, share = getattr(network, WITH_SPARSITY)(x)
+    loss: Tensor = LOSSES[recipe.loss](sr, y) + recipe.sparsity_at(iteration) * share.mean()
+    return loss
+
+
+def _over_devices(fabric: Fabric, loss: float, stopped: int) -> tuple[float, int]:
+    """Mean loss and any signal over all devices: one that stops alone would leave the others waiting."""
+    if fabric.world_size == 1:
+        return loss, stopped
+    own = [loss / fabric.world_size, *(float(stopped == number) for number in STOPPING)]
+    told = fabric.all_reduce(torch.tensor(own, dtype=torch.float64, device=fabric.device), reduce_op="sum")
+    assert isinstance(told, Tensor)
+    asked = [number for number, votes in zip(STOPPING, told[1:].tolist(), strict=True) if votes]
+    return float(told[0]), asked[0] if asked else 0
 
 
 def _tensor(patches: U8) -> Tensor:
@@ -159,71 +248,3 @@ def _update_average(average: nn.Module, network: nn.Module, decay: float) -> Non
     torch._foreach_lerp_(ours, theirs, 1 - decay)
     for mean, value in zip(average.buffers(), network.buffers(), strict=True):
         mean.copy_(value)
-
-
-def save(state: State, recipe: Recipe, folder: Path) -> Path:
-    """Write the checkpoint whole or not at all: the one before stays until the new one is on disk."""
-    content = {
-        "recipe": recipe.model_dump(),
-        "network": state.network.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "iteration": state.iteration,
-        "seconds": state.seconds,
-        "curve": state.curve,
-        "rng": torch.get_rng_state(),
-    }
-    path = folder / CHECKPOINT
-    try:
-        with atomic_target(path) as part:
-            torch.save(content, part)
-        write_text_atomically(folder / CURVE, json.dumps(state.curve, indent=1) + "\n")
-    except (OSError, RuntimeError) as error:
-        raise JobFailed(
-            f"The checkpoint of step {state.iteration} cannot be written to {folder}: {error}. "
-            f"The one before it is whole; free space and start again with --resume."
-        ) from error
-    return path
-
-
-def resume(recipe: Recipe, folder: Path, *, network: nn.Module | None = None) -> State:
-    """The state of a checkpoint. Raises BadInput: none there, or one of another recipe (the difference is named)."""
-    path = folder / CHECKPOINT
-    content = _read(path)
-    held = parse_recipe(content["recipe"], where=path.name)
-    if changes := recipe.difference(held):
-        raise BadInput(
-            f"{path} was made by another recipe ({'; '.join(changes)}). Resume with that recipe, or start in another "
-            f"folder."
-        )
-    state = start(recipe, network=network)
-    state.network.load_state_dict(content["network"])
-    state.average.load_state_dict(content["average"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.iteration, state.seconds, state.curve = content["iteration"], content["seconds"], content["curve"]
-    torch.set_rng_state(content["rng"])
-    return state
-
-
-def checkpoint_recipe(folder: Path) -> Recipe:
-    """The recipe of a run, as its checkpoint has it. Raises BadInput where there is none."""
-    return parse_recipe(_read(folder / CHECKPOINT)["recipe"], where=CHECKPOINT)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise BadInput(f"{path.parent} holds no {path.name}. Start without --resume, or name the folder of the run.")
-    try:
-        content = torch.load(path, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise BadInput(f"{path} is no checkpoint of this suite: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("recipe"), dict):
-        raise BadInput(f"{path} is no checkpoint of this suite: it names no recipe. Name the folder of a run of ours.")
-    return content
-
-
-def export(state: State, path: Path) -> Path:
-    """Write the averaged weights as safetensors, which `create_model(weights=PATH)` loads; gives the path."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state.average.state_dict().items()}
-    write_bytes_atomically(path, safetensors.torch.save(tensors))
-    return path

@@ -89,15 +89,20 @@ def page(browser: Browser, report_file: Path) -> Iterator[Page]:
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("dialog", lambda dialog: troubles.append(f"dialog {dialog.message}"))
     page.on("request", lambda request: _note(troubles, request.url, report_file))
-    page.goto(report_file.as_uri())
+    page.goto(f"{report_file.as_uri()}#results")
     yield page
     context.close()
     assert troubles == []
 
 
 def _note(troubles: list[str], url: str, report_file: Path) -> None:
-    if url != report_file.as_uri() and not url.startswith("data:"):
+    if url.partition("#")[0] != report_file.as_uri() and not url.startswith("data:"):
         troubles.append(f"request {url}")
+
+
+def _go(page: Page, title: str) -> None:
+    """Open a section by the navigation."""
+    page.click(f"#nav a:text-is('{title}')")
 
 
 def _names(page: Page) -> list[str]:
@@ -111,11 +116,33 @@ def _cell(page: Page, model: str, column: str) -> str:
     return f"#table tbody tr:nth-child({row}) > :nth-child({heads.index(column) + 1})"
 
 
+def test_the_navigation_shows_one_view_at_a_time_and_says_which(page: Page) -> None:
+    for title in page.eval_on_selector_all("#nav a", "links => links.map(a => a.textContent)"):
+        _go(page, title)
+        assert page.locator(".view:visible").count() == 1
+        assert page.text_content("#nav a[aria-current=page]") == title
+    page.go_back()
+    assert page.text_content("#nav a[aria-current=page]") == "Audit"
+
+
+def test_the_theme_follows_the_system_until_one_chooses(page: Page) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(background)
+    assert light != dark
+    page.click("#theme")
+    assert page.evaluate(background) == light
+    page.reload()
+    assert page.evaluate(background) == light
+
+
 def test_names_with_markup_are_shown_as_text_and_never_run(page: Page) -> None:
     assert EVIL in _names(page)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img").count() == 0
     page.click(_cell(page, EVIL, "params"))
+    _go(page, "Runs")
     page.locator("#outcomes button", has_text="failed").click()
     assert EVIL in (page.text_content("#runtable tbody") or "")
     assert page.evaluate("window.hacked") is None
@@ -208,7 +235,7 @@ def test_ten_thousand_rows_stay_small_on_disk_and_few_in_the_document(browser: B
     file = tmp_path / "index.html"
     assert file.stat().st_size < 8 * 2**20
     page = browser.new_page()
-    page.goto(file.as_uri())
+    page.goto(f"{file.as_uri()}#results")
     assert page.text_content("#count") == "200 of 10,000 models"
     for _ in range(2):
         page.click('#table th[data-key="params"] button')

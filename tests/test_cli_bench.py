@@ -153,6 +153,16 @@ def test_bench_measures_for_real(nets: Path, tmp_path: Path) -> None:
     assert "192 parameters" in table.stdout
 
 
+def test_bench_keeps_each_protocol_apart_and_leaves_the_models_own_inference(fakes: Fakes, tmp_path: Path) -> None:
+    command = ("bench", "smsr", "bsrn", "--scale", "2", "--tasks", "quality", "--weights", "none", "--json")
+    kept = ("--store", tmp_path / "kept")
+    for choice in ((), ("--lr-recipe", "matlab-float"), ("--protocol", "crop4-matlab-float", "--ssim", "uniform7")):
+        assert esr(*command, *choice, *kept).exit_code == 0
+    ids = {record.key.protocol for record in Store(tmp_path / "kept").records()}
+    parts = ("crop2-u8-gauss11-matlab-u8", "crop2-u8-gauss11-matlab-float", "crop4-u8-uniform7-matlab-float")
+    assert ids == {f"y601-{part}-{inference}" for part in parts for inference in ("whole", "cropto2")}
+
+
 def test_bench_interrupted_keeps_what_is_finished(fakes: Fakes, nets: Path, tmp_path: Path) -> None:
     def interrupt() -> dict[str, Any]:
         raise KeyboardInterrupt

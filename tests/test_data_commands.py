@@ -21,6 +21,7 @@ from runner.known_sets import KNOWN_SETS, Archive, KnownSet, Manifest
 from tests.cli import esr
 from tests.test_datasets import make_set, picture
 from zoo.contract import JobFailed
+from zoo.protocols import LrRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,19 @@ def test_prepare_writes_lr_that_the_next_run_uses(capsys: pytest.CaptureFixture[
     assert result.code == 0
     assert result.rows[0]["path"] == str(root / "LR_matlab-float" / "X3")
     assert esr(capsys, *arguments).code == 2
-    assert esr(capsys, "data", "prepare", str(root), "--recipe", "pil", "--out", str(root)).code == 2
+    assert esr(capsys, "data", "prepare", str(root), "--recipe", "bicubic", "--out", str(root)).code == 2
+
+
+@pytest.mark.parametrize("recipe", [recipe.value for recipe in LrRecipe])
+def test_what_prepare_writes_by_any_recipe_identify_names(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, recipe: str
+) -> None:
+    root = make_set(tmp_path / "Mine")
+    prepared = esr(capsys, "data", "prepare", str(root), "--scale", "2", "--lr-recipe", recipe, "--out", str(root))
+    assert prepared.code == 0
+    rows = esr(capsys, "data", "identify", str(root / "HR"), str(root / f"LR_{recipe}" / "X2"), "--json").rows
+    assert (rows[0]["recipe"], rows[0]["differing"], rows[0]["scale"]) == (recipe, 0, 2)
+    assert open_dataset(str(root), 2, recipe=LrRecipe(recipe)).lr_source == recipe
 
 
 def test_verify_counts_states_and_fails_on_a_difference(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_recipes(tmp_path: Path) -> None:
     def check(content: bytes) -> None:
         file.write_bytes(content)
         with inside(tmp_path):
-            refused(tmp_path, "train", "--recipe", str(file), "--data", "nowhere", "--out", "run", names=file.name)
+            refused(tmp_path, "train", "--recipe", str(file), "--data", "nowhere", "--out", "run", names=file.stem)
 
     fuzz("recipes", bad_recipes(), check)
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from runner.inference import infer, pad_symmetric, sr_size
 from tests.formula import formula_image
 from zoo.contract import BadInput
-from zoo.protocols import CropToMultiple, Inference, PadSymmetric, Quadrants, Size, Whole
+from zoo.protocols import CropToMultiple, Inference, PadSymmetric, Quadrants, SelfEnsemble, Size, Whole
 
 RULES: list[Inference] = [
     Whole(),
@@ -123,3 +123,29 @@ def test_cropping_shows_the_network_only_the_multiple() -> None:
     network = Nearest(2)
     infer(network, formula_image(37, 64), 2, CropToMultiple(2))
     assert network.seen == [(36, 64)]
+
+
+def test_self_ensemble_is_the_mean_of_eight_turned_back() -> None:
+    """A network that is no symmetric function: twice the image, plus its own row number."""
+
+    def slope(x: Tensor) -> Tensor:
+        up = F.interpolate(x, scale_factor=2, mode="nearest")
+        return up + torch.arange(up.shape[2], dtype=x.dtype)[:, None]
+
+    lr = formula_image(6, 10)
+    turned = []
+    for quarter in range(4):
+        for mirrored in (False, True):
+            there = torch.rot90(lr.flip(3) if mirrored else lr, quarter, (2, 3))
+            back = torch.rot90(slope(there), -quarter, (2, 3))
+            turned.append(back.flip(3) if mirrored else back)
+    assert torch.allclose(infer(slope, lr, 2, SelfEnsemble()), torch.stack(turned).mean(0), atol=1e-6)
+    for inner in RULES[:5]:
+        assert torch.allclose(infer(Nearest(3), lr, 3, SelfEnsemble(inner)), Nearest(3)(lr), atol=1e-6)
+
+
+def test_self_ensemble_keeps_the_part_that_its_rule_crops() -> None:
+    rule = SelfEnsemble(CropToMultiple(4))
+    lr = formula_image(7, 10)
+    assert sr_size(Size(7, 10), 2, rule) == Size(8, 16)
+    assert torch.allclose(infer(Nearest(2), lr, 2, rule), Nearest(2)(lr[:, :, :4, :8]), atol=1e-6)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
+from runner.machine import usable_cores
 from runner.records import plain
 from runner.tasks import latency, observe
 from runner.tasks.sampling import SamplingRule, quantile
@@ -194,6 +195,51 @@ def test_throttling_spread_and_a_restless_warm_up_are_flagged() -> None:
 def test_an_unknown_clock_is_no_flag() -> None:
     load = observe.load_between(_mark(clock_mhz=None), _mark(wall_s=1.0, clock_mhz=None))
     assert observe.noise(load, p10_ms=10, p90_ms=10, warm_up_stable=True, cores=2) == []
+
+
+def test_heat_quota_and_the_gpus_state_are_kept_and_flagged() -> None:
+    hot = {"clock_mhz": 900.0, "temperature_c": 88.0, "throttle_reasons": float(0x40), "busy_percent": 99.0}
+    before = replace(_mark(), temperature_c=60.0, throttle_count=5, quota_s=1.0, gpu=hot | {"busy_percent": 55.0})
+    after = replace(_mark(wall_s=10.0), temperature_c=93.5, throttle_count=8, quota_s=4.0, gpu=hot)
+    load = observe.load_between(before, after)
+    assert (load["temperature_c_before"], load["temperature_c_after"]) == (60.0, 93.5)
+    assert (load["throttled_times"], load["quota_held_s"]) == (3, 3.0)
+    assert plain(load) == load
+    assert observe.noise(load, p10_ms=10, p90_ms=10, warm_up_stable=True, cores=2) == [
+        "the cores were slowed down by heat 3 times",
+        "the container's processor quota held threads back for 3.00 s",
+        "the GPU's clock was held down by power or heat",
+        "the GPU was busy (55 %) before the run",
+    ]
+
+
+def test_an_idle_gpu_raises_no_flag() -> None:
+    idle = {"throttle_reasons": float(0x1), "busy_percent": 0.0}
+    load = observe.load_between(replace(_mark(), gpu=idle), replace(_mark(wall_s=1.0), gpu=idle))
+    assert observe.noise(load, p10_ms=10, p90_ms=10, warm_up_stable=True, cores=2) == []
+
+
+def test_a_neighbour_planted_in_the_counters_is_flagged_and_the_median_is_still_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marks = iter([_mark(), _mark(wall_s=10.0, busy_s=10.0 + 8.0 * usable_cores(), own_s=10.0)])
+    monkeypatch.setattr(observe.LoadMark, "now", lambda _device: next(marks))
+    planted = iter([50.0, 10.0, 10.0, *[10.0, 10.0, 25.0] * 100])
+
+    class Disturbed:
+        """Every third pass meets the neighbour."""
+
+        def step(self) -> float:
+            return next(planted)
+
+        def memory(self) -> dict[str, Any]:
+            return {}
+
+    rule = SamplingRule(max_samples=30)
+    values = latency.measure(SPEC, 2, protocol=PROTOCOL, rule=rule, device_for=lambda *_: Disturbed())
+    assert values["median_ms"] == 10
+    assert values["noise"][0].startswith("other processes used")
+    assert "p90 is 2.50 times p10" in values["noise"]
 
 
 def test_the_load_of_this_machine_can_be_read() -> None:

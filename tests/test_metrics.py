@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from runner.metrics import ShapeMismatch, psnr, psnr_y, scores, ssim, ssim_y
-from zoo.protocols import Colour, EvalProtocol, Rounding
+from zoo.protocols import Colour, EvalProtocol, Rounding, SsimWindow
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
@@ -157,3 +158,35 @@ def test_one_window_by_the_definition() -> None:
 def test_images_that_cannot_be_compared(sr: U8, hr: U8, crop: int, words: str) -> None:
     with pytest.raises(ShapeMismatch, match=words):
         ssim_y(sr, hr, crop_border_px=crop)
+
+
+@given(pair=_pairs())
+def test_the_uniform_window_is_the_formula(pair: tuple[U8, U8]) -> None:
+    """Means over 7x7, variances with n - 1, summed window by window."""
+    sr, hr = (img[:20, :20] for img in pair)
+    x, y = (np.lib.stride_tricks.sliding_window_view(_luma(img), (7, 7)).reshape(-1, 49) for img in (sr, hr))
+    dx, dy = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    var_x, var_y, cov = ((a * b).sum(1) / 48 for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_x, mean_y = x.mean(1), y.mean(1)
+    values = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
+    values /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    protocol = EvalProtocol(ssim_window=SsimWindow.UNIFORM7, crop_border_px=0)
+    assert ssim(sr, hr, protocol, 4) == pytest.approx(values.mean(), abs=1e-9)
+    assert psnr(sr, hr, protocol, 4) == psnr(sr, hr, EvalProtocol(crop_border_px=0), 4)
+
+
+def test_rounding_afterwards_rounds_what_is_compared() -> None:
+    hr = np.full((20, 20, 3), 100, np.uint8)
+    sr = hr + 0.4
+    luma = EvalProtocol(rounding=Rounding.LUMA, crop_border_px=0)
+    assert psnr(sr, hr, replace(luma, colour=Colour.RGB), 2) == math.inf
+    assert psnr(sr, hr, luma, 2) == math.inf  # 16 + 219 * 100.4 / 255 = 102.2 and 101.9
+    assert psnr(hr + 1.0, hr, luma, 2) == pytest.approx(10 * math.log10(255**2))  # 102.7 and 101.9
+
+
+def test_a_window_that_does_not_fit_is_named() -> None:
+    img = np.zeros((8, 8, 3), np.uint8)
+    assert ssim(img, img, EvalProtocol(ssim_window=SsimWindow.UNIFORM7, crop_border_px=0), 2) == 1
+    with pytest.raises(ShapeMismatch, match="7x7"):
+        ssim(img, img, EvalProtocol(ssim_window=SsimWindow.UNIFORM7, crop_border_px=1), 2)

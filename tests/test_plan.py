@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from runner.plan import Policy, Protocols, Selection, Task, choose_weights, expand
+from runner.plan import Policy, Protocols, Selection, Task, choose_weights, expand, stands_in
 from runner.store import Store
 from tests import fake_tasks
 from tests.fake_tasks import NETWORKS, Fakes
 from zoo.catalogue import catalogue, find
 from zoo.contract import BadInput, ModelSpec, UnknownModel, UnknownScale, Weights, WeightsMissing
 from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome, Provenance
+from zoo.files import sha256_of
 from zoo.protocols import CountProtocol, EvalProtocol, Form, LrRecipe, Quadrants, Size, TimingProtocol
 
 ORIGIN = Provenance(created_utc="", machine={}, versions={}, git_commit=None, duration_s=0.0)
@@ -185,12 +186,26 @@ def test_auto_prefers_official_weights_then_bundled_ones() -> None:
     bare = replace(find("agdn"), weights={}, bundled={})
     assert _choose("auto", find("agdn")) == "official"
     assert _choose("auto", replace(bare, bundled=weights)) == "bundled"
-    assert _choose("auto", replace(bare, weights=weights, bundled=weights)) == "official"
     assert _choose("auto", bare) == "official"
     assert _choose("auto", bare, "net.py:AGDN") is None
     assert _choose("auto", find("bicubic")) is None
     assert _choose("none", find("agdn")) is None
     assert _choose("bundled", find("agdn")) == "bundled"
+
+
+def test_bundled_weights_stand_in_for_official_ones_that_are_not_here_and_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"official")
+    official = Weights(file="w", sha256=sha256_of(tmp_path / "w"), size_bytes=8, url=None, licence="MIT")
+    bundled = replace(official, sha256="other", note="trained here, 5 steps")
+    spec = replace(find("agdn"), weights={4: official}, bundled={4: bundled})
+    assert choose_weights("auto", reference="agdn", spec=spec, scale=4, folders=(tmp_path,)) == "official"
+    assert choose_weights("auto", reference="agdn", spec=spec, scale=4) == "bundled"
+    told = stands_in("auto", "bundled", spec=spec, scale=4)
+    assert "not on this machine" in told
+    assert "(trained here, 5 steps), not the paper's" in told
+    assert not stands_in("bundled", "bundled", spec=spec, scale=4)
+    assert not stands_in("auto", "official", spec=spec, scale=4)
+    assert choose_weights("official", reference="agdn", spec=spec, scale=4) == "official"
 
 
 def test_sizes_and_devices_reach_the_protocols(fakes: Fakes, store: Store) -> None:

@@ -161,6 +161,19 @@ def test_the_command_measures_a_users_file_and_saves_sr(capsys: pytest.CaptureFi
     assert read_rgb(tmp_path / "sr" / "Twice_x2" / "Mine" / "a.png").shape == (52, 66, 3)
 
 
+def test_the_command_takes_a_protocol_and_single_choices(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root = str(_big_set(tmp_path))
+    wanted = "rgb-crop1-u8y8-uniform7-pil-x8-whole"
+    single = ("--colour", "rgb", "--crop", "1", "--rounding", "u8y8", "--ssim", "uniform7", "--lr-recipe", "pil")
+    arguments = ("quality", "bicubic", "--scale", "2", "--data", root, "--json")
+    by_id = esr(capsys, *arguments, "--protocol", wanted).rows[0]
+    assert by_id["protocol"] == wanted
+    assert esr(capsys, *arguments, *single, "--self-ensemble").rows[0] == by_id
+    mixed = esr(capsys, *arguments, "--protocol", "rgb-crop1", "--colour", "y601full").rows[0]
+    assert mixed["protocol"] == "y601full-crop1-u8-gauss11-matlab-u8-whole"
+    assert mixed["psnr_y_db"] != by_id["psnr_y_db"]
+
+
 def test_a_failed_model_does_not_stop_the_others(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +199,9 @@ def test_a_failed_model_does_not_stop_the_others(
         (("agdm",), "no model 'agdm'"),
         (("bicubic", "agdn", "--scale", "8"), "no x8 build"),
         (("bicubic", "--data", "no_such_set"), "no_such_set"),
-        (("bicubic", "--recipe", "pil"), "matlab-u8"),
+        (("bicubic", "--lr-recipe", "bicubic"), "matlab-u8"),
+        (("bicubic", "--protocol", "y601-cropped"), "Expected the parts"),
+        (("bicubic", "--crop", "-1"), "--crop 0"),
         (("bicubic", "--device", "tpu"), "no device 'tpu'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -32,6 +33,22 @@ def _find(table: str, model: str, scale: int, metric: str, dataset: str | None =
 
 def test_every_table_has_all_its_cells() -> None:
     assert Counter(claim.table for claim in AGDN.claims) == CELLS
+
+
+def test_the_file_itself_has_them_too_read_without_the_loader() -> None:
+    with (PAPERS / "agdn.csv").open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert Counter(line["table"] for line in lines) == CELLS
+    assert Counter(line["mark"] for line in lines) == {"": 643, "best": 34, "second": 35, "not printed": 10}
+    by_table = {key: Counter(line["metric"] for line in lines if line["table"] == key) for key in CELLS}
+    assert by_table["table5"] == {"params": 46, "multi_adds": 46, "psnr_y_db": 230, "ssim_y": 230}
+    assert by_table["table6"] == {"params": 6, "multi_adds": 6, "runtime_ms": 6, "psnr_rgb_db": 12}
+    assert set(by_table["table3"]) == {"psnr_y_db", "ssim_y"}
+    decimals = {(line["table"], line["metric"], line["decimals"]) for line in lines}
+    assert {entry for entry in decimals if entry[1] == "multi_adds"} == {
+        *((f"table{n}", "multi_adds", "1") for n in (1, 2, 4, 5)),
+        ("table6", "multi_adds", "2"),
+    }
 
 
 def test_each_claim_is_made_once() -> None:
@@ -133,3 +150,20 @@ def test_every_number_equals_the_paper() -> None:
         assert (claim.table, printed(claim)) == (table, number), claim
         assert emphasised or claim.mark is Mark.NONE, claim
         assert METRICS[claim.metric]
+
+
+@pytest.mark.shared
+def test_marks_are_the_two_highest_of_what_the_paper_emphasises() -> None:
+    text = shared.require("paper/agdn_paper.txt").read_text(encoding="utf-8")
+    emphasis = [emphasised for _, _, emphasised in _printed_numbers(text)]
+    ours = [c for c in AGDN.claims if not (c.model == "carn" and c.value is None)]
+    groups: dict[tuple[object, ...], list[Reported]] = {}
+    for claim, emphasised in zip(ours, emphasis, strict=True):
+        if emphasised:
+            groups.setdefault((claim.table, claim.scale, claim.metric, claim.dataset), []).append(claim)
+    marks = {id(claim): Mark.NONE for claim in ours}
+    for found in groups.values():
+        highest = sorted({c.value for c in found if c.value is not None}, reverse=True)
+        for claim in found:
+            marks[id(claim)] = {0: Mark.BEST, 1: Mark.SECOND}.get(highest.index(claim.value or 0), Mark.NONE)
+    assert [claim.mark for claim in ours] == list(marks.values())

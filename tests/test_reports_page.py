@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from reports.assemble import Report, assemble, outcome_counts
 from reports.claims import load_papers
 from reports.compare import VerdictKind
 from reports.figures import Point, draw, pareto_front, themed
-from reports.html import page
+from reports.html import TEMPLATES, page
+from reports.sections import SECTIONS
 from reports.tables import Cell, CellKind, Slot, Table
 from reports.text import results_csv, results_markdown, three_ways_csv, three_ways_markdown
 from reports.three_ways import ThreeWays
@@ -166,6 +168,11 @@ def test_runs_are_counted_by_outcome_and_stale_ones_apart() -> None:
     assert outcome_counts(records) == {"finished": 1, "failed": 0, "not applicable": 0, "stale": 1}
 
 
+def _exports(stem: str) -> list[str]:
+    modes = ("", "-measured", "-printed", "-difference")
+    return [*(f"{stem}{mode}.{kind}" for mode in modes for kind in ("csv", "md", "tex")), f"{stem}.json"]
+
+
 def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
     records = [
         *(counted(name, params=300_000, multi_adds=16 * 10**9) for name in ("agdn", "bsrn")),
@@ -183,6 +190,8 @@ def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
         "results.csv",
         "multi_adds.csv",
         "results.md",
+        *(f"tables/{name}" for table in range(1, 7) for name in _exports(f"table{table}")),
+        "tables/all.tex",
         "index.html",
     ]
 
@@ -203,7 +212,7 @@ def test_page_data_is_strict_json_even_for_infinite_psnr() -> None:
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")
 
-    assert json.loads(found[1], parse_constant=refuse)["tables"]
+    assert json.loads(found[1], parse_constant=refuse)["sections"]["results"]["tables"]
 
 
 # --- multi-adds three ways ----------------------------------------------------------------------------------------
@@ -259,7 +268,7 @@ def test_a_counted_network_without_a_rule_says_so() -> None:
 def test_three_ways_are_on_the_page_and_in_both_exports() -> None:
     report = _report([TWO_COUNTS])
     text = page(report, {f.key: draw(f) for f in report.figures})
-    section = text[text.index('<section id="threeways">') : text.index('<section id="claims">')]
+    section = text[text.index('<section id="threeways"') : text.index('<section id="figures"')]
     assert "<li>AGDN ×4: the printed number is about 2.0x below the exact count.</li>" in section
     assert '<em class="inline" title="Wang et al., CVPRW 2024, Table 5, row AGDN(Ours)">16.1</em>' in section
     markdown = three_ways_markdown(report.three_ways)
@@ -325,3 +334,24 @@ def test_markdown_cannot_be_broken_by_a_name(name: str) -> None:
     assert len(cells) == 1
     assert "<script" not in text
     assert f"| {name} " not in text
+
+
+# --- sections -----------------------------------------------------------------------------------------------------
+
+
+def test_every_section_has_its_template_and_no_file_is_left_over() -> None:
+    files = {path.name.partition(".")[0] for path in (TEMPLATES / "sections").iterdir()}
+    assert files == {section.key for section in SECTIONS}
+    for section in SECTIONS:
+        assert (TEMPLATES / "sections" / f"{section.key}.html.jinja").is_file()
+
+
+def test_a_section_without_facts_is_left_out_with_its_library() -> None:
+    report = _report([])
+    drawn = {f.key: draw(f) for f in report.figures}
+    runs = next(section for section in SECTIONS if section.key == "runs")
+    library = replace(runs, library=lambda: "const library_of_a_section = '</script>';")
+    assert "const library_of_a_section = '<\\/script>';" in page(report, drawn, sections=(library,))
+    absent = replace(library, shown=lambda _content: False)
+    assert "library_of_a_section" not in page(report, drawn, sections=(absent,))
+    assert 'id="runs"' not in page(report, drawn, sections=(absent,))

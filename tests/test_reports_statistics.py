@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from reports.statistics import differences, holm, ranks
+from reports.statistics import differences, holm, mean_intervals, ranks
 from tests.cli import esr
 from zoo.contract import BadInput
 
@@ -34,6 +35,17 @@ def test_no_difference_is_not_called_real() -> None:
     assert sum(calls) <= 4
     (equal,) = differences({"a": {"x": 1.0, "y": 2.0}, "b": {"x": 1.0, "y": 2.0}})
     assert (equal.mean_db, equal.low_db, equal.high_db, equal.p_value) == (0, 0, 0, 1)
+
+
+def test_intervals_are_scipys_percentile_bootstrap() -> None:
+    values = measured(6, {"a": 0.0, "b": 0.02, "c": 0.5})
+    for found in differences(values):
+        gap = np.array([values[found.first][image] - values[found.second][image] for image in values["a"]])
+        scipys = stats.bootstrap((gap,), np.mean, method="percentile", rng=np.random.default_rng(1))
+        interval = scipys.confidence_interval
+        assert (found.low_db, found.high_db) == pytest.approx(
+            (interval.low, interval.high), abs=0.05 * np.ptp(interval)
+        )
 
 
 def test_intervals_cover_the_true_shift_about_as_often_as_they_say() -> None:
@@ -93,8 +105,21 @@ def test_what_cannot_be_compared_says_why(values: dict[str, dict[str, float]], w
 
 
 def test_the_quality_command_says_which_differences_are_real(capsys: pytest.CaptureFixture[str]) -> None:
-    result = esr(capsys, "quality", "bicubic", "carn_m", "--weights", "none", "--data", "sample", "--json")
+    models = ("bicubic", "lsanet", "rlfn_ntire")
+    result = esr(capsys, "quality", *models, "--weights", "none", "--data", "sample", "--json")
     assert result.code == 0
-    assert [row["model"] for row in result.rows] == ["bicubic", "carn_m"]
-    assert "bicubic (none) - carn_m (none): +" in result.words
+    assert [row["model"] for row in result.rows] == list(models)
+    assert "bicubic (none) - lsanet (none): +" in result.words
     assert "too few images to say" in result.words
+    assert "bicubic (none) 1 [1-1]" in result.words
+    assert "4 images are too few" in result.words
+    assert result.rows[0]["rank"] == 1
+    assert all(low <= row["rank"] <= high for row in result.rows for low, high in [row["rank_interval"]])
+
+
+@pytest.mark.parametrize("at_once", [7 * 13, 10**9])
+def test_intervals_of_many_pairs_are_those_of_each_pair(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.statistics._DRAWN_AT_ONCE", at_once)
+    values = measured(4, {"c": 0.2, "b": 0.1, "a": 0.0}, images=13)
+    for gap, (low, high) in zip(differences(values), mean_intervals(values), strict=True):
+        assert (low, high) == pytest.approx((gap.low_db, gap.high_db), abs=1e-9)

@@ -47,8 +47,18 @@ def test_a_slow_start_is_no_sample() -> None:
 def test_warm_up_ends_at_a_third_of_the_cap_and_says_so() -> None:
     runs = Runs(8000, 4000)
     warm = warm_up(runs.step, SamplingRule(max_seconds=21), clock=runs.clock)
-    assert warm.times_ms == (8000,)
+    assert warm.times_ms == (8000, 4000, 4000)
+    assert warm.seconds == 8
     assert not warm.stable
+
+
+def test_a_first_run_longer_than_the_cap_costs_no_sample() -> None:
+    runs = Runs(60_000, 10)
+    rule = SamplingRule(max_seconds=2)
+    warm = warm_up(runs.step, rule, clock=runs.clock)
+    samples = sample(runs.step, rule, seconds_left=rule.max_seconds - warm.seconds, clock=runs.clock)
+    assert warm.stable
+    assert samples.times_ms == (10,) * rule.min_samples
 
 
 def test_warm_up_that_never_settles_ends_after_fifty_runs() -> None:

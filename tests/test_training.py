@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from runner import training
+from runner import training, training_state
 from runner.images import write_rgb
-from runner.patches import OnBad, TrainingImages, draw, open_training_images
-from runner.recipes import Recipe, load_recipe, parse_recipe, recipe_names
+from runner.patch_cache import open_training_images
+from runner.patches import OnBad, TrainingImages, draw
+from runner.recipes import Recipe, load_stages, parse_recipe, recipe_names
 from runner.resize import matlab_bicubic
+from runner.training_sets import training_folders
 from tests.cli import esr
 from zoo.contract import BadInput, JobFailed
 from zoo.create import create_model
@@ -48,15 +50,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path, **options: OnBad) -> TrainingImages:
-    return open_training_images([folder], scale=4, lr_patch_px=8, cache=folder.parent / "cache", **options)
+    return open_training_images(
+        training_folders([str(folder)], 4), scale=4, lr_patch_px=8, cache=folder.parent / "cache", **options
+    )
 
 
-def tiny(recipe: Recipe = RECIPE) -> training.State:
+def tiny(recipe: Recipe = RECIPE) -> training_state.State:
     torch.manual_seed(1)
-    return training.start(recipe, network=Tiny())
+    return training_state.start(recipe, network=Tiny())
 
 
-def weights(state: training.State) -> list[bytes]:
+def weights(state: training_state.State) -> list[bytes]:
     return [value.numpy().tobytes() for value in state.average.state_dict().values()]
 
 
@@ -95,7 +99,7 @@ def test_devices_draw_the_parts_of_one_batch(folder: Path) -> None:
 
 def test_the_cache_is_made_once_and_anew_for_a_changed_image(folder: Path) -> None:
     opened(folder)
-    with mock.patch("runner.patches.read_rgb", side_effect=AssertionError("decoded again")):
+    with mock.patch("runner.patch_cache.read_rgb", side_effect=AssertionError("decoded again")):
         opened(folder)
     write_rgb(folder / "0.png", np.full((40, 40, 3), 9, np.uint8))
     assert (opened(folder).image(0)[1] == 9).all()
@@ -105,7 +109,7 @@ def test_a_small_image_stops_or_is_left_out_by_name(folder: Path) -> None:
     write_rgb(folder / "small.png", np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(BadInput, match=r"small\.png is 20x20, smaller than a patch of 32 px"):
         opened(folder)
-    assert not list((folder.parent / "cache").iterdir())
+    assert not (folder.parent / "cache").exists()
     assert [line.split(":")[0] for line in opened(folder, on_bad=OnBad.SKIP).skipped] == ["small.png"]
 
 
@@ -128,7 +132,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(folder: Path, stop
     images = opened(folder)
     whole = training.train(tiny(), RECIPE, images, folder=folder / "whole")
     training.train(tiny(), RECIPE, images, folder=folder / "cut", until=stop)
-    went_on = training.resume(RECIPE, folder / "cut", network=Tiny())
+    went_on = training_state.resume(RECIPE, folder / "cut", network=Tiny())
     assert went_on.iteration == stop
     training.train(went_on, RECIPE, images, folder=folder / "cut")
     assert weights(went_on) == weights(whole)
@@ -137,18 +141,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_by_bit(folder: Path, stop
 def test_another_recipe_is_not_resumed(folder: Path) -> None:
     training.train(tiny(), RECIPE, opened(folder), folder=folder / "run", until=1)
     with pytest.raises(BadInput, match=r"rate: 0\.002, not 0\.001"):
-        training.resume(RECIPE.model_copy(update={"rate": 2e-3}), folder / "run", network=Tiny())
+        training_state.resume(RECIPE.model_copy(update={"rate": 2e-3}), folder / "run", network=Tiny())
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(folder: Path) -> None:
     images = opened(folder)
     state = training.train(tiny(), RECIPE, images, folder=folder / "run", until=3)
-    kept = (folder / "run" / training.CHECKPOINT).read_bytes()
+    kept = (folder / "run" / training_state.CHECKPOINT).read_bytes()
     with torch.no_grad():
         state.network.conv.weight[0] = float("nan")
-    with pytest.raises(training.Diverged, match="The loss of step 4 is nan"):
+    with pytest.raises(training_state.Diverged, match="The loss of step 4 is nan"):
         training.train(state, RECIPE, images, folder=folder / "run")
-    assert (folder / "run" / training.CHECKPOINT).read_bytes() == kept
+    assert (folder / "run" / training_state.CHECKPOINT).read_bytes() == kept
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(folder: Path) -> None:
@@ -164,19 +168,19 @@ def test_a_full_disk_leaves_the_old_checkpoint(folder: Path) -> None:
 def test_the_rate_warms_up_and_halves() -> None:
     rates = [RECIPE.rate_at(done) for done in (0, 1, 5, 6, 9)]
     assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4, 2.5e-4])
-    scaled = load_recipe("agdn_s_x4_short").scaled_to(100)
+    scaled = load_stages("agdn_s_x4_short")[0].scaled_to(100)
     assert (scaled.iterations, scaled.halve_at) == (100, (10, 50, 80, 90, 95))
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_that_ships_names_a_network_at_its_scale(name: str) -> None:
-    recipe = load_recipe(name)
-    assert create_model(recipe.model, recipe.scale, weights=None, device="meta") is not None
+    for stage in load_stages(name):
+        assert create_model(stage.model, stage.scale, weights=None, device="meta") is not None
 
 
 def test_recipe_typos_get_a_suggestion() -> None:
     with pytest.raises(BadInput, match="Did you mean agdn_s_x4_short"):
-        load_recipe("agdn_s_x4_shrot")
+        load_stages("agdn_s_x4_shrot")
     with pytest.raises(BadInput, match=r"no field 'halve_att'. Did you mean halve_at\?"):
         parse_recipe(RECIPE.model_dump() | {"halve_att": []}, where="mine.toml")
     with pytest.raises(BadInput, match="halve_at must ascend"):
@@ -214,14 +218,14 @@ def test_a_patch_that_the_network_cannot_take_is_refused_at_once(
 
 def test_the_seed_of_a_recipe_decides_the_initial_weights() -> None:
     recipes = [RECIPE, RECIPE, RECIPE.model_copy(update={"seed": 1})]
-    first, again, other = (weights(training.start(recipe)) for recipe in recipes)
+    first, again, other = (weights(training_state.start(recipe)) for recipe in recipes)
     assert first == again
     assert first != other
 
 
 def test_an_unscaled_recipe_with_a_warm_up_can_be_resumed(folder: Path) -> None:
     training.train(tiny(), RECIPE, opened(folder), folder=folder / "run", until=1)
-    held = training.checkpoint_recipe(folder / "run")
+    held = training_state.checkpoint_recipe(folder / "run")
     assert held == RECIPE.scaled_to(held.iterations) == RECIPE
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["ModelSpec", "create_model", "find", "list_models"]
+__all__ = ["ModelSpec", "create_model", "find", "list_models", "optimize"]
 
 
 def create_model(name: str, scale: int = 4, weights: str | Path | None = "official", **options: Any) -> nn.Module:
@@ -20,3 +20,10 @@ def create_model(name: str, scale: int = 4, weights: str | Path | None = "offici
     from zoo.create import create_model as create
 
     return create(name, scale, weights, **options)
+
+
+def optimize(model: nn.Module) -> nn.Module:
+    """The fast form of a network, of equal output; see `zoo.optimize.optimize`."""
+    from zoo.fast_form import optimize as fast_form
+
+    return fast_form(model)

@@ -12,7 +12,7 @@ from zoo.paper_count import PaperCount
 from zoo.protocols import Inference, Whole
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class EsrError(Exception):
@@ -112,6 +112,16 @@ class ReportedOnly:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deploys:
+    """The network that a training form folds into after training: the same function with fewer operations."""
+
+    model: str
+    "Zoo name of the deployed form."
+    fold: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+    "State dict of the deployed form from that of the training form."
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """One network of the zoo. `build(scale)` maps float32 RGB (n, 3, h, w) in [0, 1] to (n, 3, h*scale, w*scale)."""
 
@@ -140,6 +150,8 @@ class ModelSpec:
     "How the paper evaluates images of any size; the default of `esr quality`."
     paper_count: PaperCount | None = None
     "How its paper counted parameters and multi-adds; None where that is not known."
+    deploys: Deploys | None = None
+    "Set where this is a training form: what its trained weights become."
     ablation_of: str | None = None
     "Name of the full model when this is an ablation row."
     note: str = ""

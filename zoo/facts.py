@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
 
 SCHEMA_VERSION: Final = 1
 """Version of the record files. A reader refuses a newer one and says so."""
+
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
@@ -74,7 +76,7 @@ class RunKey:
 
     def canonical_json(self) -> str:
         """The key as JSON with sorted names and no spaces: what the digest is taken of."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return _CANONICAL.encode(vars(self))
 
     def digest(self) -> str:
         """sha256 of the canonical JSON, hexadecimal."""

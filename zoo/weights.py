@@ -153,12 +153,27 @@ class WeightsStore:
             else:
                 yield Verified(model, scale, weights, FileState.MISSING, None)
 
+    def is_here(self, spec: ModelSpec, scale: int) -> bool:
+        """Whether the published checkpoint of a model at a scale is on this machine, whole."""
+        return scale in spec.weights and self.locate(spec.weights[scale]) is not None
+
 
 def declared_weights(specs: Iterable[ModelSpec]) -> Iterator[tuple[str, int, Weights]]:
     """(model, scale, weights) of all published checkpoints of `specs`."""
     for spec in specs:
         for scale, weights in spec.weights.items():
             yield spec.name, scale, weights
+
+
+def bundled_weights(specs: Iterable[ModelSpec]) -> Iterator[Verified]:
+    """State of every checkpoint of `specs` that ships with the suite."""
+    for spec in specs:
+        for scale, weights in spec.bundled.items():
+            path = SUITE / weights.file
+            state = FileState.MISSING
+            if path.is_file():
+                state = FileState.OK if sha256_of(path) == weights.sha256 else FileState.ALTERED
+            yield Verified(spec.name, scale, weights, state, path if path.is_file() else None)
 
 
 def default_store(folders: Iterable[Path] = ()) -> WeightsStore:

@@ -1,16 +1,15 @@
 "use strict";
-(() => {
+/** The frame of the page: data, navigation, theme, tables, and the card that says where a number comes from. */
+const esr = (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const BATCH = 200;
   const text = (index) => (index < 0 ? "" : data.texts[index]);
 
-  // Positions in the arrays of the page's data; reports/html.py writes them in this order.
-  const ROW = { model: 0, name: 1, venue: 2, note: 3, flags: 4, cells: 5 };
-  const CELL = { kind: 0, text: 1, value: 2, detail: 3, runs: 4, remedy: 5, stale: 6, printed: 7, printedValue: 8, citation: 9, verdict: 10, cause: 11 };
+  // Positions in the arrays of the page's data; reports/payload.py writes them in this order.
   const RUN = { model: 0, scale: 1, task: 2, protocol: 3, dataset: 4, outcome: 5, result: 6, created: 7, duration: 8, machine: 9, versions: 10, commit: 11, sha: 12, origin: 13, key: 14, stale: 15, revision: 16, version: 17 };
-  const ABLATION = 1, NOT_RUNNABLE = 2;
-  const MISSING = data.kinds.indexOf("missing");
+  // Of reports/payload_papers.py.
+  const CLAIM = { paper: 0, table: 1, row: 2, model: 3, scale: 4, metric: 5, dataset: 6, printed: 7, unit: 8, mark: 9, verdict: 10, cause: 11, ours: 12, runs: 13, citation: 14 };
   const MARKS = { reproduced: "✓", explained: "≈", contradicted: "✗", "not measured": "" };
 
   /** Element with attributes and children; text is only ever set as text. */
@@ -119,6 +118,27 @@
       ["Record", `${run[RUN.key]}, model revision ${run[RUN.revision]}, task version ${run[RUN.version]}`],
     ]);
   }
+  /** What a paper prints, where, and what became of it; runs that stand above already are not told twice. */
+  function claimFacts(claim, told) {
+    const verdict = data.verdicts[claim[CLAIM.verdict]];
+    const emphasis = ["", "emphasised as best", "emphasised as second"][claim[CLAIM.mark]];
+    const others = claim[CLAIM.runs].filter((index) => !told.includes(index));
+    return [
+      el("h4", {}, "Printed"),
+      facts([["Value", `${claim[CLAIM.printed]} ${text(claim[CLAIM.unit])}`], ["In the paper", emphasis], ["Source", text(claim[CLAIM.citation])]]),
+      el("p", {}, el("strong", { class: verdict.replace(" ", "_") }, verdict)), sentence(text(claim[CLAIM.cause]), text(claim[CLAIM.model])),
+      ...others.flatMap((index) => [el("h4", {}, "Another run that decided"), runFacts(data.runs[index])]),
+    ];
+  }
+  /** A number of the page's data: JSON has no word for infinity. */
+  const number = (value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value === "nan" ? null : value ?? null);
+  /** Hand a text to the user as a file, without a server. */
+  function save(name, content, type) {
+    const url = URL.createObjectURL(new Blob([content], { type }));
+    const link = el("a", { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  }
   function show(cell) {
     const content = cell.explain();
     card.replaceChildren(...content);
@@ -138,6 +158,8 @@
     node.explain = explain;
     node.addEventListener("pointerenter", () => { if (!pinned) { clearTimeout(waiting); waiting = setTimeout(() => show(node), 220); } });
     node.addEventListener("pointerleave", () => { if (!pinned) hide(); });
+    node.addEventListener("focus", () => { if (!pinned && node.matches(":focus-visible")) { clearTimeout(waiting); waiting = setTimeout(() => show(node), 220); } });
+    node.addEventListener("blur", () => { if (!pinned) hide(); });
     node.addEventListener("click", () => { const again = pinned === node; hide(); if (!again) { show(node); pinned = node; card.classList.add("pinned"); } });
     node.addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); node.click(); }
@@ -148,145 +170,66 @@
   document.addEventListener("click", (event) => { if (pinned && !event.target.closest("td.n, #card")) hide(); });
   document.addEventListener("scroll", (event) => { if (event.target !== card) hide(); }, true);
 
-  // --- results ----------------------------------------------------------------------------------------------------
-  const full = (entry) => (typeof entry === "number" ? [MISSING, "not measured", null, "", [], entry, 0] : entry);
-  const number = (value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value === "nan" ? null : value ?? null);
-
-  function resultCell(row, column, entry) {
-    const cell = full(entry);
-    const kind = data.kinds[cell[CELL.kind]];
-    const td = el("td", { class: `n${column.start ? " start" : ""}`, tabindex: "-1" });
-    const words = { missing: "none", failed: "failed", "not applicable": "na" }[kind];
-    td.append(el("span", { class: [words, cell[CELL.stale] && "stale"].filter(Boolean).join(" ") || null }, cell[CELL.text]));
-    if (cell[CELL.stale]) td.append(el("small", { class: "flag" }, "stale"));
-    if (cell[CELL.detail]) td.append(el("small", {}, cell[CELL.detail]));
-    if (cell.length > CELL.printed) {
-      const verdict = data.verdicts[cell[CELL.verdict]] ?? "";
-      const mark = MARKS[verdict] ? el("span", { class: `mark ${verdict}`, title: verdict }, MARKS[verdict]) : "";
-      td.append(el("span", { class: "printed" }, mark, cell[CELL.printed]));
-    }
-    return explains(td, () => explainResult(row, column, cell, kind));
+  // --- sections and navigation -------------------------------------------------------------------------------------
+  const inits = new Map(), live = new Map();
+  /** Register the script of a section; `init` runs once, when its view is first seen or the page is printed. */
+  function section(key, init) { inits.set(key, init); }
+  function wake(root) {
+    if (live.has(root.id)) return;
+    live.set(root.id, inits.get(root.id)?.({ root, payload: data.sections[root.id] }) ?? {});
   }
-  function explainResult(row, column, cell, kind) {
-    const content = [el("h3", {}, `${row[ROW.name]} ×${column.scale}, ${column.label}${column.dataset ? ` on ${column.group}` : ""}`)];
-    if (kind === "measured") content.push(el("h4", {}, cell[CELL.stale] ? "Measured, stale: a newer revision exists" : "Measured"), facts([["Value", `${number(cell[CELL.value])?.toLocaleString("en", { maximumFractionDigits: 5 }) ?? cell[CELL.value]}`]]));
-    else if (kind === "missing") content.push(el("h4", {}, "Not measured"), sentence(text(cell[CELL.remedy]), row[ROW.model]));
-    else content.push(el("h4", {}, kind === "failed" ? "Failed" : "Not applicable here"));
-    for (const index of cell[CELL.runs]) content.push(runFacts(data.runs[index]));
-    if (cell.length > CELL.printed) {
-      const verdict = data.verdicts[cell[CELL.verdict]];
-      content.push(el("h4", {}, "Printed"), facts([["Value", cell[CELL.printed] === "-" ? "not printed" : `${cell[CELL.printed]} ${column.unit}`], ["Source", text(cell[CELL.citation])]]));
-      if (verdict) content.push(el("p", {}, el("strong", { class: verdict }, verdict)), sentence(text(cell[CELL.cause]), row[ROW.model]));
-    }
-    if (text(row[ROW.note])) content.push(el("p", { class: "dim" }, text(row[ROW.note])));
-    return content;
-  }
-
-  const state = { scale: data.tables[0].scale, hidden: new Set(), words: "", ablations: false };
-  const tableAt = (scale) => data.tables.find((table) => table.scale === scale);
-  function visibleColumns() {
-    const table = tableAt(state.scale);
-    let last = null;
-    return table.columns.map((column, index) => ({ ...column, index, scale: table.scale, dataset: column.key.startsWith(column.group) }))
-      .filter((column) => !state.hidden.has(column.group))
-      .map((column) => {
-        const start = column.group !== last;
-        last = column.group;
-        return {
-          ...column, start,
-          value: (row) => { const cell = full(row[ROW.cells][column.index]); return cell[CELL.stale] ? null : number(cell[CELL.value]); },
-          other: (row) => number(full(row[ROW.cells][column.index])[CELL.printedValue]),
-        };
-      });
-  }
-  const nameColumn = { key: "model", label: "Model", value: (row) => row[ROW.name].toLowerCase() };
-  const results = new Grid({
-    table: byId("table"), count: byId("count"), more: byId("more"), noun: "models",
-    columns: [nameColumn, ...visibleColumns()], rows: tableAt(state.scale).rows,
-    head(grid) {
-      const columns = grid.columns.slice(1);
-      const groups = el("tr", { class: "groups" }, el("th", { rowspan: 1 }));
-      for (const column of columns) if (column.start) {
-        const span = columns.filter((other) => other.group === column.group).length;
-        groups.append(el("th", { colspan: span, scope: "colgroup", class: "start" }, column.group));
-      }
-      const heads = el("tr", { class: "heads" }, grid.header(nameColumn), ...columns.map((c) => grid.header(c, { class: `n${c.start ? " start" : ""}` })));
-      grid.table.replaceChildren(el("thead", {}, groups, heads));
-    },
-    cells(row) {
-      const sub = [text(row[ROW.venue]), row[ROW.flags] & NOT_RUNNABLE ? "printed only" : ""].filter(Boolean).join(" · ");
-      const line = el("tr", {}, el("th", { scope: "row", title: row[ROW.name] }, row[ROW.name], el("small", {}, sub)));
-      line.append(...this.columns.slice(1).map((column) => resultCell(row, column, row[ROW.cells][column.index])));
-      return line;
-    },
-  });
-  function update() {
+  const views = () => [...document.querySelectorAll(".view")];
+  function open() {
+    const [name, ...args] = decodeURIComponent(location.hash.slice(1)).split("/");
+    const view = views().find((v) => v.dataset.view === name) ?? views()[0];
     hide();
-    results.columns = [nameColumn, ...visibleColumns()];
-    results.rows = tableAt(state.scale).rows;
-    results.accept = (row) => (state.ablations || !(row[ROW.flags] & ABLATION)) &&
-      (!state.words || `${row[ROW.name]} ${row[ROW.model]} ${text(row[ROW.venue])}`.toLowerCase().includes(state.words));
-    results.refresh();
-    for (const button of byId("scales").children) button.setAttribute("aria-pressed", button.dataset.value === String(state.scale));
-    chips();
+    for (const other of views()) other.classList.toggle("current", other === view);
+    for (const link of document.querySelectorAll("#nav a")) {
+      if (link.dataset.view === view.dataset.view) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+    }
+    let target = null;
+    for (const root of view.children) { wake(root); if (args.length) target ??= live.get(root.id).open?.(args); }
+    if (target) target.scrollIntoView(); else scrollTo(0, 0);
   }
-  function chips() {
-    const groups = [...new Set(tableAt(state.scale).columns.map((column) => column.group))];
-    byId("groups").replaceChildren(...groups.map((group) => {
-      const button = el("button", { type: "button", "aria-pressed": String(!state.hidden.has(group)) }, group);
-      button.addEventListener("click", () => { if (!state.hidden.delete(group)) state.hidden.add(group); update(); [...byId("groups").children].find((b) => b.textContent === group)?.focus(); });
-      return button;
-    }));
+  function theme() {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const now = () => document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
+    const button = byId("theme");
+    const tell = () => { button.setAttribute("aria-pressed", String(now() === "dark")); document.dispatchEvent(new CustomEvent("themechange", { detail: now() })); };
+    button.addEventListener("click", () => {
+      const next = now() === "dark" ? "light" : "dark";
+      document.documentElement.dataset.theme = next;
+      try { localStorage.setItem("esr-theme", next); } catch { /* nothing is kept; the page still changes */ }
+      tell();
+    });
+    dark.addEventListener("change", tell);
+    tell();
   }
-  // Data sets on which nothing was measured start folded away, unless that would leave none.
-  const filled = new Set(data.tables.flatMap((t) => t.columns.filter((c) => c.filled).map((c) => c.group)));
-  const quality = [...new Set(data.tables.flatMap((t) => t.columns.filter((c) => c.key.startsWith(c.group)).map((c) => c.group)))];
-  const kept = quality.some((group) => filled.has(group)) ? quality.filter((group) => filled.has(group)) : ["B100"];
-  for (const group of quality) if (!kept.includes(group)) state.hidden.add(group);
-  for (const table of data.tables) {
-    const button = el("button", { type: "button", "data-value": table.scale }, `×${table.scale}`);
-    button.addEventListener("click", () => { state.scale = table.scale; update(); });
-    byId("scales").append(button);
+  function start() {
+    theme();
+    open();
+    addEventListener("hashchange", open);
+    // At once, not in a later task: what is clicked is there when the click returns.
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest?.("a[href^='#']");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey || link.classList.contains("skip")) return;
+      event.preventDefault();
+      history.pushState(null, "", link.getAttribute("href"));
+      open();
+    });
+    // Paper has no button to ask for more, and shows every section.
+    addEventListener("beforeprint", () => { for (const view of views()) for (const root of view.children) { wake(root); live.get(root.id).print?.(); } });
   }
-  byId("filter").addEventListener("input", (event) => { state.words = event.target.value.trim().toLowerCase(); update(); });
-  byId("ablations").addEventListener("change", (event) => { state.ablations = event.target.checked; update(); });
-  byId("shownprinted").addEventListener("change", (event) => byId("table").classList.toggle("hideprinted", !event.target.checked));
-  update();
 
-  // --- runs -------------------------------------------------------------------------------------------------------
-  const field = (key, label, position, pooled, extra = {}) => ({ key, label, value: (run) => (pooled ? text(run[position]) : run[position]), ...extra });
-  const runColumns = [
-    field("model", "Model", RUN.model, false), field("scale", "Scale", RUN.scale, false), field("task", "Task", RUN.task, true),
-    field("data", "Data", RUN.dataset, true), field("outcome", "Outcome", RUN.outcome, false),
-    field("result", "Result", RUN.result, true), field("protocol", "Protocol", RUN.protocol, true), field("created", "When (UTC)", RUN.created, false, { higher: true }),
-  ];
-  const runs = new Grid({
-    table: byId("runtable"), count: byId("runcount"), more: byId("runmore"), noun: "runs", columns: runColumns, rows: data.runs.slice(0, data.listed),
-    head(grid) { grid.table.replaceChildren(el("thead", {}, el("tr", {}, ...runColumns.map((column) => grid.header(column))))); },
-    cells(run) {
-      const outcome = run[RUN.stale] ? `${run[RUN.outcome]}, stale` : run[RUN.outcome];
-      const style = { failed: "failed", "not applicable": "na" }[run[RUN.outcome]];
-      const last = explains(el("td", { class: "n", tabindex: "-1" }, run[RUN.created].slice(0, 16).replace("T", " ")), () => [el("h3", {}, `${run[RUN.model]} ×${run[RUN.scale]}, ${text(run[RUN.task])}`), runFacts(run)]);
-      return el("tr", {}, el("th", { scope: "row", title: run[RUN.model] }, run[RUN.model]), el("td", {}, `×${run[RUN.scale]}`), el("td", {}, text(run[RUN.task])),
-        el("td", {}, text(run[RUN.dataset])), el("td", {}, el("span", { class: style }, outcome)), el("td", { class: "text" }, text(run[RUN.result])), el("td", { class: "dim" }, text(run[RUN.protocol])), last);
-    },
-  });
-  let wanted = "all", runWords = "";
-  function filterRuns() {
-    hide();
-    runs.accept = (run) => (wanted === "all" || (wanted === "stale" ? run[RUN.stale] : run[RUN.outcome] === wanted && !run[RUN.stale])) &&
-      (!runWords || `${run[RUN.model]} ${text(run[RUN.task])} ${text(run[RUN.dataset])}`.toLowerCase().includes(runWords));
-    runs.refresh();
-    for (const button of byId("outcomes").children) button.setAttribute("aria-pressed", button.textContent === wanted);
-  }
-  for (const name of ["all", "finished", "failed", "not applicable", "stale"]) {
-    const button = el("button", { type: "button" }, name);
-    button.addEventListener("click", () => { wanted = name; filterRuns(); });
-    byId("outcomes").append(button);
-  }
-  byId("runfilter").addEventListener("input", (event) => { runWords = event.target.value.trim().toLowerCase(); filterRuns(); });
-  filterRuns();
+  /** Networks chosen in a plot or a table. Whoever shows networks listens to `esr:selection`. */
+  const selection = {
+    models: new Set(), only: false,
+    set(models) { this.models = new Set(models); this.tell(); },
+    toggle(model) { if (!this.models.delete(model)) this.models.add(model); this.tell(); },
+    limit(only) { this.only = only; this.tell(); },
+    shows(model) { return !this.only || !this.models.size || this.models.has(model); },
+    tell() { document.dispatchEvent(new CustomEvent("esr:selection")); },
+  };
 
-  // Paper has no button to ask for more.
-  addEventListener("beforeprint", () => { results.draw(2000); runs.draw(1000); });
+  return { data, CLAIM, MARKS, RUN, Grid, byId, claimFacts, el, explains, facts, hide, number, runFacts, save, section, selection, sentence, start, text };
 })();

@@ -16,12 +16,14 @@ COMMANDS = (
     "data",
     "complexity",
     "quality",
+    "explain",
     "latency",
     "bench",
     "train",
     "report",
     "ntire",
     "upscale",
+    "export",
 )
 """Modules of this package, in help order; each has `register(app)`. They import torch inside their functions only."""
 

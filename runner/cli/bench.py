@@ -12,12 +12,34 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from runner.cli.latency import Device, MaxSeconds, Threads, explain, require_device
-from runner.cli.options import DataDir, Json, WeightsDir, parse_size
+from runner.cli.latency import (
+    Batch,
+    Device,
+    MaxSeconds,
+    Threads,
+    explain,
+    require_device,
+    words,
+)
+from runner.cli.options import (
+    ChosenColour,
+    ChosenRecipe,
+    ChosenRounding,
+    Crop,
+    DataDir,
+    Ensemble,
+    Json,
+    ProtocolId,
+    Ssim,
+    WeightsDir,
+    parse_size,
+)
 from runner.cli.output import emit, progress, talk
+from runner.timing_terms import DTYPES, MEMORY_FORMATS, require_terms
 from zoo.catalogue import catalogue, find
 from zoo.contract import BadInput, NotHere
 from zoo.facts import Failed, Measured, Ok, Outcome
+from zoo.protocols import Form, TimingProtocol
 
 if TYPE_CHECKING:
     from runner.execute import Event, Executor
@@ -65,7 +87,20 @@ def bench(
         str | None, typer.Option("--lr", help="LR size of complexity and latency; default: 720x1280 over the scale.")
     ] = None,
     latency_lr: Annotated[str | None, typer.Option("--latency-lr", help="LR size of latency alone.")] = None,
+    protocol: ProtocolId = None,
+    colour: ChosenColour = None,
+    crop: Crop = None,
+    rounding: ChosenRounding = None,
+    lr_recipe: ChosenRecipe = None,
+    ssim: Ssim = None,
+    self_ensemble: Ensemble = False,
     device: Device = "cpu",
+    form: Annotated[Form, typer.Option("--form", help="Form in which latency is taken.")] = Form.PLAIN,
+    dtype: Annotated[str, typer.Option("--dtype", help=f"Of latency: {', '.join(DTYPES)}.")] = "float32",
+    memory_format: Annotated[
+        str, typer.Option("--memory-format", help=f"Of latency: {', '.join(MEMORY_FORMATS)}.")
+    ] = "contiguous",
+    batch: Batch = 1,
     threads: Threads = None,
     max_seconds: MaxSeconds = 20.0,
     executor: Annotated[
@@ -102,6 +137,7 @@ def bench(
     """
     from runner.executors import Where, opened
     from runner.plan import Policy, Protocols, Selection, expand
+    from runner.protocol_choice import ProtocolChoice
     from runner.store import Store
 
     if bool(models) == everything:
@@ -124,6 +160,19 @@ def bench(
                 timed_lr=parse_size(latency_lr) if latency_lr else None,
                 device=device,
                 threads=threads or machines.threads(),
+                form=form,
+                dtype=words(DTYPES, dtype, "--dtype", most=1)[0],
+                memory_format=words(MEMORY_FORMATS, memory_format, "--memory-format", most=1)[0],
+                batch=batch,
+                choice=ProtocolChoice(
+                    text=protocol,
+                    colour=colour,
+                    crop_border_px=crop,
+                    rounding=rounding,
+                    lr_recipe=lr_recipe,
+                    ssim_window=ssim,
+                    self_ensemble=self_ensemble,
+                ),
             ),
             weights=weights,
             weights_folders=tuple(weights_dir or ()),
@@ -131,7 +180,10 @@ def bench(
             max_seconds=max_seconds,
         )
         plan = expand(selection, kept, chosen, environment=machines.environment)
-        _announce(plan, kept)
+        for job in plan.jobs:
+            if isinstance(job.protocol, TimingProtocol):
+                require_terms(job.protocol)
+        _announce(plan, kept, weights)
         records = (*plan.held, *_run(plan, kept, machines))
     rows = [_row(record) for record in records] + [_missing_row(job) for job in plan.missing]
     order = [find(reference).name for reference in selection.models]
@@ -170,13 +222,22 @@ def _every_network(scales: Sequence[int]) -> list[str]:
     return [s.name for s in catalogue().values() if s.ablation_of is None and set(scales) & set(s.scales)]
 
 
-def _announce(plan: Plan, store: Store) -> None:
+def _announce(plan: Plan, store: Store, weights: str) -> None:
     talk(f"{len(plan.jobs)} to run, {len(plan.held)} held in {escape(str(store.root))}")
+    for note in dict.fromkeys(_stand_ins(plan, weights)):
+        talk(f"[yellow]weights:[/] {escape(note)}")
     if plan.absent:
         more = f" and {len(plan.absent) - 3} more" if len(plan.absent) > 3 else ""
         talk(f"[yellow]left out:[/] {escape('; '.join(plan.absent[:3]))}{more}")
     for problem in store.read().problems:
         talk(f"[yellow]not read:[/] {escape(str(problem))}")
+
+
+def _stand_ins(plan: Plan, choice: str) -> list[str]:
+    from runner.plan import stands_in
+
+    found = [(job, find(job.reference)) for job in plan.jobs if job.weights == "bundled"]
+    return [note for job, spec in found if (note := stands_in(choice, job.weights, spec=spec, scale=job.key.scale))]
 
 
 def _run(plan: Plan, store: Store, executor: Executor) -> list[Measured]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from reports.figures_canvas import format_of
-from reports.figures_products import Bar, draw_products
-from reports.figures_scaling import Cost, Curve, draw_scaling
 from runner.cli.output import talk
 from zoo.contract import BadInput, JobFailed, ModelSpec
 from zoo.files import write_bytes_atomically
 from zoo.protocols import Size
 from zoo.quantities import Product
+
+if TYPE_CHECKING:
+    from reports.figures_scaling import Cost
 
 SWEEP_COLUMNS = {
     "lr": "LR",
@@ -35,6 +35,8 @@ def whole_numbers(sweep: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def require_target(path: Path) -> None:
     """Refuse a path that cannot become a figure before anything is counted. Raises BadInput."""
+    from reports.figures_canvas import format_of
+
     format_of(path)
     if path.is_dir():
         raise BadInput(f"{path} is a folder. Expected the name of a file to draw to, such as {path / 'cost.svg'}.")
@@ -48,6 +50,10 @@ def write_figure(rows: Sequence[Mapping[str, Any]], specs: Sequence[ModelSpec], 
 
     The rows are of one scale and LR size. Raises JobFailed where no network was counted or the file cannot be written.
     """
+    from reports.figures_canvas import format_of
+    from reports.figures_products import Bar, draw_products
+    from reports.figures_scaling import Curve, draw_scaling
+
     names = [spec.display_name for spec in specs]
     if not any(row["sweep"] or row["products"] for row in rows):
         raise JobFailed(f"No network could be counted, so {path} was not drawn. See the errors above.")
@@ -72,6 +78,8 @@ def write_figure(rows: Sequence[Mapping[str, Any]], specs: Sequence[ModelSpec], 
 
 
 def _cost(at: Mapping[str, Any]) -> Cost:
+    from reports.figures_scaling import Cost
+
     return Cost(lr=Size.parse(at["lr"]), multi_adds=at["multi_adds"], peak_activation_bytes=at["peak_activation_bytes"])
 
 

@@ -26,33 +26,48 @@ def register(app: typer.Typer) -> None:
         prepare_data
     )
     group.command("verify", epilog="Example: esr data verify Set5")(verify_data)
+    group.command("identify", epilog="Example: esr data identify data/Set5/HR data/Set5/LR_bicubic/X4")(identify_lr)
     app.add_typer(group, name="data")
 
 
 def list_data(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the published test sets and the data sets found on this machine."""
-    from runner.datasets import SAMPLE, SAMPLE_IMAGES, found_datasets, lr_scales, require_layout
-    from runner.images import image_files
+    from runner.datasets import SAMPLE, SAMPLE_IMAGES, found_datasets, lr_scales
     from runner.known_sets import KNOWN_SETS, how_to_get, known_set
 
     rows: list[dict[str, Any]] = [_row(SAMPLE, len(SAMPLE_IMAGES), "built in")]
-    for root in found_datasets(data_dir or ()):
-        known = known_set(root.name)
-        _layout, hr = require_layout(root)
-        row = _row(known.name if known else root.name, known.images if known else None, str(root))
-        rows.append(row | {"images": len(image_files(hr)), "lr": [f"x{scale}" for scale in lr_scales(root)]})
+    for place in found_datasets(data_dir or ()):
+        known = known_set(place.root.name)
+        row = _row(known.name if known else place.root.name, known.images if known else None, str(place.root))
+        given = [f"x{scale}" for scale in lr_scales(place)]
+        rows.append(row | {"images": len(place.hr_files()), "lr": given, "layout": place.layout.key})
     held = {row["dataset"] for row in rows}
     rows += [
         _row(name, known.images, None) | {"images": 0, "next_step": how_to_get(known)}
         for name, known in KNOWN_SETS.items()
         if name not in held
     ]
-    columns = {"dataset": "data", "images": "images", "expected": "of", "lr": "LR given", "path": "where"}
+    columns = {
+        "dataset": "data",
+        "images": "images",
+        "expected": "of",
+        "lr": "LR given",
+        "layout": "layout",
+        "path": "where",
+    }
     emit(rows, as_json=as_json, columns=columns | {"next_step": "how to get it"})
 
 
 def _row(name: str, images: int | None, path: str | None) -> dict[str, Any]:
-    return {"dataset": name, "images": images, "expected": images, "lr": [], "path": path, "next_step": ""}
+    return {
+        "dataset": name,
+        "images": images,
+        "expected": images,
+        "lr": [],
+        "layout": "",
+        "path": path,
+        "next_step": "",
+    }
 
 
 def pull_data(name: Name, as_json: Json = False) -> None:
@@ -99,28 +114,90 @@ def prepare_data(
 
 def verify_data(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Compare the HR images of a data set with the published pixels; the exit code is 1 unless all are the same."""
-    from runner.data_manifest import ImageState, verify
-    from runner.datasets import open_hr
-    from runner.known_sets import committed_manifest
+    from runner.data_manifest import ImageState, readable, verify
+    from runner.datasets import SAMPLE, open_hr
+    from runner.known_sets import KNOWN_SETS, committed_manifest, known_set
 
     images = open_hr(name, folders=data_dir or ())
-    manifest = committed_manifest(images.name)
-    if manifest is None:
-        raise JobFailed(
-            f"The suite holds no manifest of {images.name}, so its {len(images.paths)} images cannot be verified. "
-            f"Sets with one: sample, Set5, Set14, B100."
-        )
+    manifest, known = committed_manifest(images.name), known_set(images.name)
     with progress() as bar:
         task = bar.add_task(images.name, total=len(images.paths))
-        found = verify(images, manifest, lambda: bar.advance(task))
+
+        def advance() -> None:
+            bar.advance(task)
+
+        found = (
+            verify(images, manifest, advance) if manifest else readable(images, known.names if known else (), advance)
+        )
     rows = [
         {"dataset": images.name, "image": image.name, "state": image.state.value, "detail": image.detail}
         for image in found
     ]
-    shown = rows if as_json else [row for row in rows if row["state"] != ImageState.OK.value or row["detail"]]
+    silent = (ImageState.OK.value, ImageState.NOT_COMPARED.value)
+    shown = rows if as_json else [r for r in rows if r["state"] not in silent or (manifest and r["detail"])]
     if as_json or shown:
         emit(shown, as_json=as_json, columns={"image": "image", "state": "state", "detail": "detail"})
     counts = Counter(image.state for image in found)
     talk(f"{escape(images.name)}: " + ", ".join(f"{number} {state.value}" for state, number in counts.items()))
+    if manifest is None:
+        of = f" of {known.images}" if known else ""
+        raise JobFailed(
+            f"The suite holds no manifest of {images.name}, so the pixels of its {len(images.paths)}{of} images cannot "
+            f"be compared. Sets with one: {SAMPLE}, {', '.join(n for n, k in KNOWN_SETS.items() if k.manifest())}."
+        )
     if set(counts) != {ImageState.OK}:
         raise typer.Exit(1)
+
+
+def identify_lr(
+    hr_dir: Annotated[Path, typer.Argument(metavar="HR_DIR", help="Folder of HR images.")],
+    lr_dir: Annotated[Path, typer.Argument(metavar="LR_DIR", help="Folder of the LR images made from them.")],
+    as_json: Json = False,
+) -> None:
+    """Name the recipe that made the LR images of a folder, by comparing every value; best first.
+
+    Where none makes every value the closest comes first, with what else is off: a shift, a mod-crop, swapped channels.
+    """
+    from runner.identify import files_of, identify, pair_up
+
+    pairs = pair_up(files_of(hr_dir, "_HR"), files_of(lr_dir, "_LR"))
+    with progress() as bar:
+        task = bar.add_task("comparing", total=len(pairs))
+        found = identify(pairs, lambda: bar.advance(task))
+    rows = [
+        {
+            "recipe": match.recipe.value,
+            "scale": match.scale,
+            "exact": match.exact,
+            "images": match.images,
+            "exact_images": match.exact_images,
+            "values": match.values,
+            "differing": match.differing,
+            "percent": 100 * match.differing / match.values,
+            "largest": match.largest,
+            "modcrop": found.multiple if found.multiple > 1 else match.scale,
+            "rounded_up": found.rounded_up,
+            "unlike": list(match.unlike),
+            "notes": list(found.notes) if match is found.matches[0] else [],
+        }
+        for match in found.matches
+    ]
+    columns = {"recipe": "recipe", "scale": "scale", "exact_images": "exact images", "images": "of"}
+    columns |= {"differing": "values that differ", "values": "of values", "percent": "%", "largest": "by at most"}
+    emit(rows, as_json=as_json, columns=columns)
+    best = found.matches[0]
+    crop = f", HR cropped to a multiple of {found.multiple} first" if found.multiple > 1 else ""
+    crop += ", HR not mod-cropped (the last LR pixels are not compared)" if found.rounded_up else ""
+    if best.exact:
+        free = (
+            " but for exact halves, which OpenCV's builds round differently" if best.recipe is LrRecipe.OPENCV else ""
+        )
+        talk(f"{best.recipe.value} at x{best.scale} makes every value{free}{crop}")
+        return
+    share = f"{best.differing:,} of {best.values:,} values differ, by up to {best.largest}"
+    talk(f"no recipe makes these images; the closest is {best.recipe.value} at x{best.scale}: {share}{crop}")
+    for note in found.notes:
+        talk(escape(note))
+    if best.exact_images:
+        listed = ", ".join(best.unlike[:5]) + (" ..." if len(best.unlike) > 5 else "")
+        talk(f"{best.exact_images} of {best.images} images are exact; not {escape(listed)}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.contract import BadInput
-from zoo.protocols import LrRecipe, Size
+from zoo.protocols import Colour, LrRecipe, Rounding, Size, SsimWindow
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout instead of a table.")]
 Scale = Annotated[int, typer.Option("--scale", "-s", help="Upscaling factor.")]
@@ -24,9 +24,36 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Folder of data sets; repeatable. Then ESR_DATA_DIR, then the user cache."),
 ]
 Weights = Annotated[
-    str, typer.Option("--weights", help="official, bundled, none (seeded random), or a .pth / .safetensors file.")
+    str,
+    typer.Option("--weights", help="auto (official if here, else bundled), official, bundled, none, or a file."),
 ]
-Recipe = Annotated[LrRecipe, typer.Option("--recipe", help="How LR images are made from HR.")]
+Recipe = Annotated[LrRecipe, typer.Option("--recipe", "--lr-recipe", help="How LR images are made from HR.")]
+ChosenRecipe = Annotated[
+    LrRecipe | None,
+    typer.Option("--lr-recipe", "--recipe", help="How LR images are made from HR. Default: matlab-u8."),
+]
+ProtocolId = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol", help="A protocol's id, or parts of one: y601-crop4-u8-gauss11-matlab-u8-whole, rgb-crop0."
+    ),
+]
+ChosenColour = Annotated[
+    Colour | None,
+    typer.Option("--colour", help="y601 (limited range, what papers print), y601full or rgb. Default: y601."),
+]
+Crop = Annotated[int | None, typer.Option("--crop", help="HR pixels cut on each side. Default: the scale.")]
+ChosenRounding = Annotated[
+    Rounding | None,
+    typer.Option("--rounding", help="u8: SR; u8y8: SR, then luma; y8: luma only; float: none. Default: u8."),
+]
+Ssim = Annotated[
+    SsimWindow | None,
+    typer.Option("--ssim", help="gauss11 (MATLAB's) or uniform7 (scikit-image's default). Default: gauss11."),
+]
+Ensemble = Annotated[
+    bool, typer.Option("--self-ensemble", help="Mean over the eight flips and transposes: eight times the work.")
+]
 
 
 def parse_size(text: str) -> Size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from runner.cli import report_figures, report_gallery
 from runner.cli.bench import follow
-from runner.cli.options import Json
+from runner.cli.options import DataDir, Json, Scale, WeightsDir
 from runner.cli.output import emit, progress, talk
 from zoo.catalogue import catalogue
+from zoo.contract import BadInput
+from zoo.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from reports.assemble import Report
@@ -35,7 +39,9 @@ COLUMNS = {
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command("report", epilog="Example: esr report --live --out report")(report)
+    app.command(
+        "report", epilog="Examples: esr report --live --out report; esr report --gallery Set14 --models imdn,bsrn,agdn"
+    )(report)
 
 
 def report(
@@ -43,20 +49,72 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder of the page, tables and figures.")] = Path("report"),
     store: Annotated[Path, typer.Option("--store", help="Folder of your records.")] = Path("results"),
     budget: Annotated[float, typer.Option("--budget", min=0, help="Seconds that --live may spend measuring.")] = 240.0,
+    gallery: Annotated[
+        str | None, typer.Option("--gallery", help="Data set whose images are shown side by side: a name or a folder.")
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option("--models", help="Networks of the gallery, a,b,c; default: the best whose weights are here."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option("--images", help="Images of the gallery, a,b,c; default: where the networks disagree most."),
+    ] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option("--crop", metavar="IMAGE:TOP,LEFT,HxW", help="Region of an image, in HR pixels; repeatable."),
+    ] = None,
+    difference: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--difference", metavar="A B", help="Draw two networks image by image, as SVG and PDF in figures."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Data set of --difference; default: the largest that has both.")
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option("--sweep", help="Count these networks, a,b,c, at several LR sizes, for the curves.")
+    ] = None,
+    scale: Scale = 4,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda, for the gallery.")] = "cpu",
+    data_dir: DataDir = None,
+    weights_dir: WeightsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Write index.html, results.csv, results.md and figures; print how many printed numbers hold, table by table."""
+    """Write index.html, results.csv, results.md and figures; print how many printed numbers hold, table by table.
+
+    --gallery adds pictures (--models, --images, --crop, --scale, --device choose): every network on the parts where
+    they disagree most. Images of a data set keep their owner's licence; so does a page that holds them.
+    """
     from reports.assemble import assemble
     from reports.claims import load_papers
+    from reports.ladder import load_ladders
     from reports.write import write
     from runner import machine
     from runner.plan import Task
     from runner.store import Store, mark_stale
 
+    if data is not None and difference is None:
+        raise BadInput("--data is the data set of a --difference. Pass --difference A B too, or --gallery DATA.")
+    # What cannot be shown is said before minutes of measuring, not after.
+    wish = report_gallery.wanted(
+        gallery,
+        scale=scale,
+        models=models,
+        images=images,
+        crops=crop or (),
+        data_dir=data_dir or (),
+        weights_dir=weights_dir or (),
+        device=device,
+    )
     specs = catalogue()
     kept = Store(store)
     if live:
         _measure(kept, budget)
+    if sweep:
+        known = [*Store(COMMITTED).read().records, *kept.read().records]
+        report_figures.count_sizes(report_gallery.listed(sweep), scale=scale, store=kept, known=known)
     contents = [Store(COMMITTED).read(), kept.read()]
     records = [record for content in contents for record in content.records]
     commit = machine.git_commit()
@@ -66,8 +124,17 @@ def report(
         mark_stale(records, specs, {task.value: task.version for task in Task}),
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         suite=f"esr-bench {importlib.metadata.version('esr-bench')}" + (f", commit {commit[:7]}" if commit else ""),
+        ladders=load_ladders(),
         problems=[f"{p.path.name}: {p.reason}" for content in contents for p in content.problems],
     )
+    if wish is None and live:
+        wish = report_gallery.sample(scale)
+    if wish is not None:
+        page = replace(page, gallery=report_gallery.made(wish, page))
+    asked = report_figures.difference_files(page, difference, scale=scale, dataset=data, out=out) if difference else {}
+    for path, content in asked.items():
+        write_bytes_atomically(path, content)
+        talk(f"wrote {escape(str(path))}")
     written = write(page, out)
     emit(_tally(page), as_json=as_json, columns=COLUMNS)
     talk(f"wrote {escape(str(written[-1]))}")

@@ -1,8 +1,9 @@
-"""`esr train`: train a network by a recipe, resumable at any checkpoint."""
+"""`esr train`: train a network by a recipe, resumable at any checkpoint, on one device or many."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,28 +11,44 @@ import typer
 from rich.markup import escape
 
 from runner.cli.options import DataDir, Json
-from runner.cli.output import emit, progress, talk
-from runner.patches import OnBad
-from zoo.catalogue import find
-from zoo.contract import BadInput, EsrError
+from runner.cli.output import emit, talk
+from runner.cli.train_checks import (
+    exit_when_interrupted,
+    first_on_the_first,
+    opener,
+    require_data,
+    require_fit,
+    seconds_of,
+    seeds_of,
+    validation,
+)
+from runner.patches import LrSource, OnBad
+from zoo.contract import BadInput
 
 if TYPE_CHECKING:
     from runner.patches import TrainingImages
     from runner.recipes import Recipe
-    from runner.training import State, Validate
+    from runner.training_run import Finished, Pace
 
 COLUMNS = {
     "model": "model",
     "scale": "scale",
     "recipe": "recipe",
+    "stage": "stage",
     "iterations": "iterations",
     "seconds": "s in steps",
     "loss": "loss",
     "psnr_y_db": "PSNR-Y dB",
     "weights": "weights",
 }
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
-_PROBE_STEPS = 10
+
+
+class Precision(Enum):
+    """Arithmetic of a step; weights and their average stay float32."""
+
+    FULL = "32-true"
+    BFLOAT16 = "bf16-mixed"
+    FLOAT16 = "16-mixed"
 
 
 def register(app: typer.Typer) -> None:
@@ -40,131 +57,213 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Option("--recipe", help="A recipe of the suite, or a .toml file.")],
-    data: Annotated[list[Path], typer.Option("--data", help="Folder of training images; repeatable.")],
+    recipe: Annotated[str | None, typer.Option("--recipe", help="A recipe of the suite, or a .toml file.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Training set, by name or folder; repeatable. Default: those of the recipe."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of checkpoint, curve and weights.")] = Path("training"),
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Scale the recipe to these.")] = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Scale it to this time: 90s, 30m, 2h.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    ladder: Annotated[
+        str | None,
+        typer.Option("--ladder", help="Instead of a recipe: rows of table1,table2,table4."),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Of a ladder: each row is trained once with each.")] = "0,1",
     on_bad: Annotated[OnBad, typer.Option("--on-bad", help="What an image that cannot be used does.")] = OnBad.STOP,
-    validate: Annotated[str, typer.Option("--validate", help="Data set whose PSNR the curve shows.")] = "sample",
+    lr: Annotated[LrSource, typer.Option("--lr", help="Where LR patches come from.")] = LrSource.CACHED,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Decoded images; default: cache in --out.")] = None,
+    cache_gib: Annotated[float | None, typer.Option("--cache-gib", min=0, help="Largest size of the cache.")] = None,
+    validate: Annotated[
+        list[str] | None, typer.Option("--validate", help="Data set of the curve's PSNR; default: sample.")
+    ] = None,
     validate_every: Annotated[int, typer.Option("--validate-every", min=1, help="Iterations.")] = 1000,
+    report_every: Annotated[int, typer.Option("--report-every", min=1, help="Iterations.")] = 100,
+    checkpoint_every: Annotated[str, typer.Option("--checkpoint-every", help="Time: 30s, 4m.")] = "4m",
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Threads that draw patches ahead.")] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="Per node; torchrun's count goes before.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines; torchrun's count goes before.")] = 1,
+    precision: Annotated[Precision, typer.Option("--precision", help="Arithmetic of a step.")] = Precision.FULL,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files to OUT/tensorboard.")] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Train a network from its own initialisation; the weights written are the moving average's."""
-    from runner.training import CHECKPOINT, checkpoint_recipe, export, start
-    from runner.training import resume as resumed
-    from runner.training import train as run
+    """Train a network; the weights written are the moving average's, with a record of how they came about.
+
+    Ctrl-C or SIGTERM ends after the step at work and its checkpoint. A ladder trains the ablation rows of the AGDN
+    paper under one small budget and compares them: a proxy, never a check of the printed numbers.
+    """
+    from runner.cli.train_progress import Reporter
+    from runner.training_run import Pace, begin, begun, folder_of, keep_weights, run_stages
 
     if resume and budget is not None:
         raise BadInput("A run that goes on keeps its length. Leave --budget out, or start anew without --resume.")
     if iterations is not None and budget is not None:
         raise BadInput("Pass --iterations or --budget, not both.")
-    if not resume and (out / CHECKPOINT).exists():
-        raise BadInput(f"{out} holds a checkpoint already. Go on with --resume, or choose another folder with --out.")
-    seconds = _seconds(budget) if budget else None
-    chosen = _recipe(recipe)
-    images = _images(data, chosen, out, on_bad)
-    for line in images.skipped:
-        talk(f"[yellow]left out:[/] {escape(line)}")
-    check = _validation(validate, chosen, data_dir)
+    pace = Pace(
+        report_every=report_every,
+        validate_every=validate_every,
+        checkpoint_every_s=0.0 if checkpoint_every == "0" else seconds_of(checkpoint_every),
+        workers=_threads() if workers is None else workers,
+    )
+    budget_s = seconds_of(budget) if budget else None
+    open_images = opener(cache or out / "cache", data_dir, lr, on_bad, cache_gib)
+    if ladder is not None:
+        from runner.cli.train_ladder import Asked, climb
+
+        asked = Asked(
+            tables=tuple(ladder.split(",")),
+            seeds=seeds_of(seeds),
+            recipe=recipe,
+            data=data,
+            out=out,
+            iterations=iterations,
+            budget_s=budget_s,
+            validate=validate or ["sample"],
+            folders=data_dir or (),
+        )
+        with exit_when_interrupted("The same command goes on from there."):
+            climb(asked, open_images, pace, as_json=as_json)
+        return
+    if recipe is None:
+        raise BadInput("Name what to train: --recipe NAME, or --ladder table1.")
+    stages = _stages(recipe, data, seed)
     if resume:
-        held = checkpoint_recipe(out)
-        chosen = chosen.scaled_to(iterations or held.iterations)
-        state = resumed(chosen, out)
+        held = begun(out)
+        stages = _as_held(stages, held, out, keep_data=data is None, iterations=iterations)
+    elif (out / "recipe.json").exists():
+        begin(stages, out)  # raises
+    require_data(stages)
+    check = validation(validate or ["sample"], stages[0], data_dir)
+    fabric = _fabric(device, devices, nodes, precision)
+    with Reporter(fabric.is_global_zero, out / "tensorboard" if tensorboard else None) as reporter:
+        opened = first_on_the_first(open_images, fabric, reporter.decoding)
+        if not resume:
+            stages = _scaled(stages, opened, fabric, pace, iterations, budget_s)
+            if fabric.is_global_zero:
+                begin(stages, out)
+        with exit_when_interrupted("The same command with --resume goes on from there."):
+            finished = run_stages(
+                stages,
+                out,
+                opened,
+                fabric=fabric,
+                pace=pace,
+                validate=check,
+                on_stage=reporter.stage,
+                on_report=reporter.report,
+                on_step=reporter.step,
+            )
+    if fabric.is_global_zero:
+        weights = keep_weights(finished, out)
+        rows = [_row(stage, folder_of(stage.recipe, out)) for stage in finished]
+        rows[-1]["weights"] = str(weights[0])
+        emit(rows, as_json=as_json, columns=COLUMNS)
+        for path in weights[1:]:
+            talk(f"the deployed form: {escape(str(path))}")
+
+
+def _threads() -> int:
+    """One thread that draws ahead per eight cores: drawing takes a hundredth of a step on a CPU."""
+    from runner.machine import usable_cores
+
+    return min(4, 1 + usable_cores() // 8)
+
+
+def _stages(name_or_file: str, data: Sequence[str] | None, seed: int | None) -> tuple[Recipe, ...]:
+    from runner.recipes import load_stages
+
+    change: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if data:
+        change["data"] = tuple(data)
+    stages = tuple(stage.model_copy(update=change) for stage in load_stages(name_or_file))
+    for stage in stages:
+        require_fit(stage)
+    if data and len(stages) > 1:
+        talk(f"every stage trains on {escape(', '.join(data))}, as --data says")
+    return stages
+
+
+def _as_held(
+    stages: tuple[Recipe, ...],
+    held: tuple[Recipe, ...],
+    out: Path,
+    *,
+    keep_data: bool,
+    iterations: int | None,
+) -> tuple[Recipe, ...]:
+    """The stages of a run that goes on. Raises BadInput where they are not the ones it was begun with."""
+    from runner.recipes import scaled_by
+    from runner.training_run import require_same
+
+    if keep_data:
+        stages = (
+            tuple(ours.model_copy(update={"data": theirs.data}) for ours, theirs in zip(stages, held, strict=False))
+            + stages[len(held) :]
+        )
+    if iterations:
+        stages = scaled_by(stages, iterations / sum(stage.iterations for stage in stages))
     else:
-        if iterations or seconds:
-            chosen = chosen.scaled_to(iterations or _affordable(chosen, images, seconds or 0.0))
-        state = start(chosen)
-    with progress() as bar:
-        task = bar.add_task(f"{chosen.name}", total=chosen.iterations, completed=state.iteration)
-
-        def show(entry: dict[str, float]) -> None:
-            rate = chosen.batch * entry["iteration"] / max(entry["seconds"], 1e-9)
-            psnr = f", {entry['psnr_y_db']:.2f} dB" if "psnr_y_db" in entry else ""
-            words = f"{chosen.name}: loss {entry['loss']:.4f}{psnr}, {rate:.0f} patches/s"
-            bar.update(task, completed=entry["iteration"], description=words)
-
-        run(state, chosen, images, folder=out, validate=check, validate_every=validate_every, on_report=show)
-    weights = export(state, out / f"{chosen.model}_x{chosen.scale}.safetensors")
-    emit([_row(chosen, state, weights)], as_json=as_json, columns=COLUMNS)
-
-
-def _recipe(name_or_file: str) -> Recipe:
-    from runner.recipes import load_recipe
-
-    recipe = load_recipe(name_or_file)
-    try:
-        spec = find(recipe.model)
-    except EsrError as error:
-        raise BadInput(f"The recipe {name_or_file}: {error}") from error
-    if recipe.scale not in spec.scales:
-        raise BadInput(
-            f"The recipe {name_or_file}: {spec.name} has no x{recipe.scale} build. Set scale to one of "
-            f"{', '.join(map(str, spec.scales))}."
+        stages = (
+            tuple(ours.scaled_to(theirs.iterations) for ours, theirs in zip(stages, held, strict=False))
+            + stages[len(held) :]
         )
-    if recipe.lr_patch_px < spec.min_side_px or recipe.lr_patch_px % spec.size_multiple_px:
-        raise BadInput(
-            f"{spec.name} needs LR patches of at least {spec.min_side_px} px and a multiple of "
-            f"{spec.size_multiple_px}, the recipe {recipe.name} has {recipe.lr_patch_px}. Set lr_patch_px in it."
-        )
-    return recipe
+    require_same(stages, held, out)
+    return held
 
 
-def _seconds(budget: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", budget.strip())
-    if match is None or not float(match[1]):
-        raise BadInput(f"{budget!r} is no time. Expected a number and s, m or h: 90s, 30m, 2h.")
-    return float(match[1]) * _UNITS_S[match[2]]
+def _fabric(device: str, devices: int, nodes: int, precision: Precision) -> Any:
+    from runner.cli.quality import require_device
+    from runner.devices import fabric_of
+
+    require_device(device)
+    return fabric_of(device, devices=devices, nodes=nodes, precision=precision.value)
 
 
-def _images(roots: list[Path], recipe: Recipe, out: Path, on_bad: OnBad) -> TrainingImages:
-    from runner.patches import open_training_images
-
-    with progress() as bar:
-        task = bar.add_task("decoding")
-        return open_training_images(
-            roots,
-            scale=recipe.scale,
-            lr_patch_px=recipe.lr_patch_px,
-            cache=out / "cache",
-            on_bad=on_bad,
-            on_image=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-
-
-def _validation(name: str, recipe: Recipe, folders: list[Path] | None) -> Validate:
-    from runner.datasets import open_dataset
-    from runner.tasks.quality import evaluate
-    from zoo.protocols import EvalProtocol
-
-    dataset = open_dataset(name, recipe.scale, folders=folders or ())
-    protocol = EvalProtocol(inference=find(recipe.model).inference)
-    return lambda network: {"psnr_y_db": evaluate(network, dataset, protocol=protocol)["psnr_y_db"]}
-
-
-def _affordable(recipe: Recipe, images: TrainingImages, seconds: float) -> int:
-    """Iterations that fit into the time here, by the pace of a few steps that are thrown away."""
+def _scaled(
+    stages: tuple[Recipe, ...],
+    images: Callable[[Recipe], TrainingImages],
+    fabric: Any,
+    pace: Pace,
+    iterations: int | None,
+    budget_s: float | None,
+) -> tuple[Recipe, ...]:
+    """The stages in a number of iterations, or in as many as fit into a time here, at equal parts of each."""
     import tempfile
 
-    from runner.training import start
-    from runner.training import train as run
+    from runner.recipes import scaled_by
+    from runner.training_run import seconds_per_step
 
-    with tempfile.TemporaryDirectory() as folder:
-        probe = run(start(recipe), recipe, images, folder=Path(folder), until=_PROBE_STEPS)
-    return max(1, int((seconds - probe.seconds) * probe.iteration / probe.seconds))
+    if iterations:
+        return scaled_by(stages, iterations / sum(stage.iterations for stage in stages))
+    if budget_s is None:
+        return stages
+    whole = 0.0
+    for stage in stages:
+        with tempfile.TemporaryDirectory() as folder:
+            step_s = seconds_per_step(stage, images(stage), Path(folder), fabric=fabric, pace=pace)
+        whole += stage.iterations * step_s
+    # One process decides for all: their clocks differ.
+    return scaled_by(stages, float(fabric.broadcast(budget_s / whole)))
 
 
-def _row(recipe: Recipe, state: State, weights: Path) -> dict[str, Any]:
-    last = state.curve[-1] if state.curve else {}
+def _row(finished: Finished, folder: Path) -> dict[str, Any]:
+    recipe, state = finished.recipe, finished.state
+    last: dict[str, float] = state.curve[-1] if state.curve else {}
     return {
         "model": recipe.model,
         "scale": recipe.scale,
         "recipe": recipe.name,
+        "stage": recipe.stage,
         "iterations": state.iteration,
         "seconds": state.seconds,
         "loss": last.get("loss"),
         "psnr_y_db": last.get("psnr_y_db"),
-        "weights": str(weights),
+        "images": len(finished.images.places),
+        "seed": recipe.seed,
+        "folder": str(folder),
+        "weights": None,
     }

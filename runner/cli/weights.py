@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_weights(models: ModelsOrAll = None, weights_dir: WeightsDir = None, as_json: Json = False) -> None:
-    """List every published checkpoint and whether it is on this machine."""
+    """List every published checkpoint and whether it is on this machine, and those that ship with the suite."""
     emit(_state_rows(_specs(models), weights_dir), as_json=as_json, columns=COLUMNS)
 
 
@@ -55,9 +55,10 @@ def verify_weights(models: ModelsOrAll = None, weights_dir: WeightsDir = None, a
     emit(rows, as_json=as_json, columns=COLUMNS)
     altered = [row for row in rows if row["state"] == "altered"]
     for row in altered:
+        pull = f"Remove it and run `esr weights pull {row['model']} --scale {row['scale']}`."
         talk(
             f"[bold red]altered:[/] {row['model']} x{row['scale']}: a file stands at its place with another sha256. "
-            f"Remove it and run `esr weights pull {row['model']} --scale {row['scale']}`."
+            f"{'Install the suite again.' if row['origin'] == 'bundled' else pull}"
         )
     if altered:
         raise typer.Exit(1)
@@ -129,9 +130,11 @@ def _scales(spec: ModelSpec, asked: list[int] | None, *, everything: bool) -> li
 
 
 def _state_rows(specs: Iterable[ModelSpec], weights_dir: list[Path] | None) -> list[dict[str, Any]]:
-    from zoo.weights import default_store
+    from zoo.weights import bundled_weights, default_store
 
-    return [_row(verified) for verified in default_store(weights_dir or ()).verify(specs)]
+    specs = list(specs)
+    found = (*default_store(weights_dir or ()).verify(specs), *bundled_weights(specs))
+    return [_row(verified) for verified in found]
 
 
 def _row(verified: Verified) -> dict[str, Any]:

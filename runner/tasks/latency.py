@@ -6,38 +6,49 @@ a record, it runs in a fresh process (`runner.execute`), so that memory and thre
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-import zoo
 from runner.machine import cpu_name, usable_cores
-from runner.tasks import observe, sampling
+from runner.tasks import latency_devices, latency_forms, observe, sampling
+from runner.tasks.latency_devices import Device, Run
 from runner.tasks.sampling import SamplingRule
-from zoo.contract import BadInput, ModelSpec, NotHere
-from zoo.create import create_model
-from zoo.protocols import Form, Size, TimingProtocol
+from zoo.contract import ModelSpec
+from zoo.create import check_input, create_model
+from zoo.protocols import Size, TimingProtocol
+
+if TYPE_CHECKING:
+    from runner.datasets import Dataset
 
 VERSION = 1
 """Raise it when a change here changes a time."""
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+DeviceFor = Callable[[str, Run, Tensor], Device]
+"""`latency_devices.device_for`, or a planted device."""
 
 
-class Device(Protocol):
-    """How time and memory are read on one kind of device."""
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A network in the form in which it is timed, ready to run."""
 
-    def step(self) -> float:
-        """One forward pass, and its time in ms."""
-        ...
-
-    def memory(self) -> Mapping[str, Any]:
-        """Peak memory since the device was made: `peak_memory_bytes`, `peak_memory_kind` and what else is known."""
-        ...
+    spec: ModelSpec
+    scale: int
+    protocol: TimingProtocol
+    run: Run
+    x: Tensor
+    "Seeded random input."
+    plain: nn.Module | None
+    "The plain float32 network with the same weights, to compare outputs with; None where it is what is timed."
+    weights: str | None
+    "Origin of the weights in a word; None where that is not known."
+    build_seconds: float
+    "What the form took to be made, compilation or capture included."
 
 
 def measure(
@@ -46,69 +57,70 @@ def measure(
     *,
     protocol: TimingProtocol,
     network: nn.Module | None = None,
+    weights: str | None = None,
+    check_on: Dataset | None = None,
     max_seconds: float = 20.0,
     rule: SamplingRule | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    device_for: DeviceFor = latency_devices.device_for,
 ) -> dict[str, Any]:
     """Times of a network on a seeded random input of `protocol.lr`, its sides raised to the model's multiple.
 
-    The network has its own initialisation under a fixed seed unless given. Values: `median_ms`, `p10_ms`, `p90_ms`,
-    `interval_ms` (95 % bootstrap of the median) derived from `samples_ms`; `warm_up`, `load`, `noise` (reasons not to
-    trust the time), `peak_memory_bytes` and its kind. On the CPU that is the growth of the resident memory from before
-    the first call to its peak; on CUDA the allocator's peak, weights and input included, with `peak_reserved_bytes`.
-    Raises NotHere without the device, BadInput for a form, dtype or format that does not exist, InputTooSmall.
+    The network has its own initialisation under a fixed seed unless given, with a word for the origin of its `weights`.
+    Values: `median_ms`, `p10_ms`, `p90_ms`, `interval_ms` (95 % bootstrap of the median) derived from `samples_ms`;
+    `warm_up`, `load`, `noise` (reasons not to trust the time), `peak_memory_bytes` and its kind. On the CPU that is the
+    growth of the resident memory from before the first call to its peak; on CUDA the allocator's peak, weights and
+    input included, with `peak_reserved_bytes`. `check` has what `latency_check` found on the data set `check_on`.
+    Raises NotHere without the device or extra, BadInput for a form, dtype or format that does not exist, InputTooSmall.
     """
     rule = rule or SamplingRule(max_seconds=max_seconds)
-    _require(protocol)
-    torch.set_num_threads(protocol.threads)
-    network = network or create_model(spec, scale, weights=None)
-    network, x = _prepared(network, spec, protocol)
     with torch.inference_mode():
-        device: Device = _Cuda(network, x) if protocol.device == "cuda" else _Cpu(network, x)
-        before, started = observe.LoadMark.now(), clock()
+        subject = prepare(spec, scale, protocol=protocol, network=network, weights=weights, clock=clock)
+        device = device_for(protocol.device, subject.run, subject.x)
+        before = observe.LoadMark.now(protocol.device)
         warm = sampling.warm_up(device.step, rule, clock=clock)
-        left = rule.max_seconds - (clock() - started)
-        samples = sampling.sample(device.step, rule, seconds_left=left, clock=clock)
-        load = observe.load_between(before, observe.LoadMark.now())
+        samples = sampling.sample(device.step, rule, seconds_left=rule.max_seconds - warm.seconds, clock=clock)
+        load = observe.load_between(before, observe.LoadMark.now(protocol.device))
         memory = device.memory()
-    return _timing_values(warm, samples, load) | dict(memory) | _circumstances(protocol, x)
+        values = timing_values(warm, samples, load) | dict(memory) | circumstances(subject)
+        if check_on is not None:
+            values["check"] = checked(subject, check_on)
+    return values
 
 
-def _require(protocol: TimingProtocol) -> None:
-    if protocol.device not in ("cpu", "cuda"):
-        raise BadInput(f"{protocol.device!r} is no device of the latency task. Pass cpu or cuda.")
-    if protocol.device == "cuda" and not torch.cuda.is_available():
-        raise NotHere(
-            "This machine has no CUDA device that torch can use.",
-            remedy="Run it where there is one, or pass --device cpu.",
-        )
-    if protocol.dtype not in _DTYPES or protocol.memory_format not in _FORMATS:
-        raise BadInput(
-            f"{protocol.dtype}, {protocol.memory_format} cannot be timed. Expected one of {', '.join(_DTYPES)} "
-            f"and one of {', '.join(_FORMATS)}."
-        )
-    if protocol.threads < 1 or protocol.batch < 1:
-        raise BadInput(f"Threads and batch must be at least 1, got {protocol.threads} and {protocol.batch}.")
-
-
-def _prepared(network: nn.Module, spec: ModelSpec, protocol: TimingProtocol) -> tuple[nn.Module, Tensor]:
-    """The network in its form and place, and its input."""
-    if protocol.form is Form.FAST:
-        network = _fast(network)
+def prepare(
+    spec: ModelSpec,
+    scale: int,
+    *,
+    protocol: TimingProtocol,
+    network: nn.Module | None = None,
+    weights: str | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Subject:
+    """The network in its form and place, and its input. Raises as `measure` does."""
+    latency_forms.require_form(protocol)
+    torch.set_num_threads(protocol.threads)
     lr = timed_size(protocol.lr, spec)
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(protocol.batch, 3, lr.height, lr.width, generator=generator)
-    dtype, memory_format = _DTYPES[protocol.dtype], _FORMATS[protocol.memory_format]
-    network = network.eval().to(protocol.device, dtype)
-    return network.to(memory_format=memory_format), x.to(protocol.device, dtype).contiguous(memory_format=memory_format)
-
-
-def _fast(network: nn.Module) -> nn.Module:
-    optimize = getattr(zoo, "optimize", None)
-    if not callable(optimize):
-        raise BadInput("This version has no fast forms yet: zoo.optimize comes with a later one. Pass --form plain.")
-    optimized: nn.Module = optimize(network)
-    return optimized
+    x = torch.rand(protocol.batch, 3, *lr, generator=generator)
+    # Here, because an exported or captured network has no guard of its own.
+    check_input(x, spec, scale)
+    if network is None:
+        network, weights = create_model(spec, scale, weights=None), "random" if spec.learned else None
+    plain = None if protocol.is_reference else copy.deepcopy(network).eval()
+    x = latency_forms.placed(x, protocol)
+    started = clock()
+    run = latency_forms.in_form(network, protocol, x)
+    return Subject(
+        spec=spec,
+        scale=scale,
+        protocol=protocol,
+        run=run,
+        x=x,
+        plain=plain,
+        weights=weights,
+        build_seconds=round(clock() - started, 3),
+    )
 
 
 def timed_size(lr: Size, spec: ModelSpec) -> Size:
@@ -116,50 +128,30 @@ def timed_size(lr: Size, spec: ModelSpec) -> Size:
     return Size(*(-(-side // spec.size_multiple_px) * spec.size_multiple_px for side in lr))
 
 
-class _Cpu:
-    """Wall clock of the call, resident memory of the process."""
+def checked(subject: Subject, dataset: Dataset) -> dict[str, Any]:
+    """What `latency_check.check` says of a subject's output."""
+    from runner.tasks import latency_check
 
-    def __init__(self, network: nn.Module, x: Tensor) -> None:
-        self._network, self._x = network, x
-        self._peak = observe.PeakRss()
-
-    def step(self) -> float:
-        started = time.perf_counter_ns()
-        self._network(self._x)
-        return (time.perf_counter_ns() - started) / 1e6
-
-    def memory(self) -> Mapping[str, Any]:
-        kind = "RSS growth (high-water mark)" if self._peak.exact else "RSS growth (ru_maxrss)"
-        return {"peak_memory_bytes": self._peak.bytes(), "peak_memory_kind": kind}
-
-
-class _Cuda:
-    """Events on the current stream around the call; the allocator's statistics."""
-
-    def __init__(self, network: nn.Module, x: Tensor) -> None:
-        self._network, self._x = network, x
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-
-    def step(self) -> float:
-        begin: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        end: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        torch.cuda.synchronize()
-        begin.record()
-        self._network(self._x)
-        end.record()
-        torch.cuda.synchronize()
-        return float(begin.elapsed_time(end))
-
-    def memory(self) -> Mapping[str, Any]:
-        return {
-            "peak_memory_bytes": torch.cuda.max_memory_allocated(),
-            "peak_memory_kind": "CUDA allocated",
-            "peak_reserved_bytes": torch.cuda.max_memory_reserved(),
-        }
+    protocol = subject.protocol
+    height, width = subject.x.shape[2:]
+    plain = subject.plain
+    if plain is not None and protocol.device == "cuda":
+        plain = plain.to(protocol.device)
+    return latency_check.check(
+        subject.run,
+        plain,
+        dataset,
+        place=lambda x: latency_forms.placed(x, protocol),
+        rule=subject.spec.inference,
+        trained=subject.weights != "random",
+        fitted=Size(int(height), int(width)) if protocol.form.one_size else None,
+        batch=protocol.batch,
+        device=protocol.device,
+    )
 
 
-def _timing_values(warm: sampling.WarmUp, samples: sampling.Samples, load: dict[str, Any]) -> dict[str, Any]:
+def timing_values(warm: sampling.WarmUp, samples: sampling.Samples, load: dict[str, Any]) -> dict[str, Any]:
+    """The values of a record that come from times and load."""
     times = samples.times_ms
     p10, median, p90 = (sampling.quantile(times, q) for q in (0.1, 0.5, 0.9))
     return {
@@ -176,7 +168,9 @@ def _timing_values(warm: sampling.WarmUp, samples: sampling.Samples, load: dict[
     }
 
 
-def _circumstances(protocol: TimingProtocol, x: Tensor) -> dict[str, Any]:
+def circumstances(subject: Subject) -> dict[str, Any]:
+    """The values of a record that say what was run where."""
+    protocol, x = subject.protocol, subject.x
     cuda = protocol.device == "cuda"
     return {
         "device": protocol.device,
@@ -188,6 +182,8 @@ def _circumstances(protocol: TimingProtocol, x: Tensor) -> dict[str, Any]:
         "batch": protocol.batch,
         "lr": str(protocol.lr),
         "timed_lr": f"{x.shape[2]}x{x.shape[3]}",
+        "weights": subject.weights,
+        "build_seconds": subject.build_seconds,
         "cudnn_benchmark": torch.backends.cudnn.benchmark if cuda else None,
         "cudnn_tf32": torch.backends.cudnn.allow_tf32 if cuda else None,
     }

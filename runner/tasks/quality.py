@@ -61,7 +61,7 @@ def evaluate(
     for pair in dataset.pairs:
         lr, hr = dataset.load(pair)
         sr, hr = _super_resolve(network, lr, hr, pair=pair, dataset=dataset, protocol=protocol, device=device)
-        result = scores(_rounded(sr, protocol.rounding), hr, protocol, dataset.scale)
+        result = scores(rounded(sr, protocol.rounding), hr, protocol, dataset.scale)
         height, width = size_of(hr)
         score = ImageScore(name=pair.name, psnr_y_db=result.psnr_db, ssim_y=result.ssim, height=height, width=width)
         per_image.append(score)
@@ -117,8 +117,9 @@ def to_uint8(sr: Tensor) -> U8:
     return pixels
 
 
-def _rounded(sr: Tensor, rounding: Rounding) -> Image:
-    if rounding is Rounding.NONE:
+def rounded(sr: Tensor, rounding: Rounding) -> Image:
+    """SR (3, h, w) in [0, 1] as the metrics take it: uint8 (h, w, 3), or float64 in 0..255 where it is not rounded."""
+    if not rounding.of_sr:
         exact: npt.NDArray[np.float64] = (sr.double() * 255).permute(1, 2, 0).contiguous().numpy()
         return exact
     return to_uint8(sr)

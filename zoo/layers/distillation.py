@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.layers.bands import in_bands
 from zoo.layers.colour import RgbMean
-from zoo.layers.convolution import Pointwise, conv1x1, pixelwise
+from zoo.layers.convolution import BSConv, Pointwise, conv1x1, pixelwise
 
 
 class DistillationSteps(nn.Module):
@@ -16,8 +17,11 @@ class DistillationSteps(nn.Module):
 
     d_i = act(c{i}_d(r)), r = act(c{i}_r(r) [+ r]) for i = 1, 2, 3; d_4 = act(c4(r)); c5 of [d_1, d_2, d_3, d_4].
     Subclasses add the attention and the block's residual. `inner_residual` is the `+ r`; the distilled width is
-    num_feat // 2; c1_d, c2_d, c3_d and c5 are built by `pointwise`; `act` is GELU unless given.
+    num_feat // 2; c1_d, c2_d, c3_d and c5 are built by `pointwise`; `act` is GELU unless given. With `banded` (set by
+    `zoo.optimize`) they run in bands of rows.
     """
+
+    banded = False
 
     def __init__(
         self,
@@ -44,6 +48,20 @@ class DistillationSteps(nn.Module):
 
     def distill(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> the joined features, same shape."""
+        halo = self.halo_px() if self.banded else None
+        return self._distill(x) if halo is None else in_bands(self._distill, x, halo=halo)
+
+    def halo_px(self) -> int | None:
+        """How far the steps see; None if that is not known, since a layer is of another kind."""
+        total = 0
+        for layer in (self.c1_r, self.c2_r, self.c3_r, self.c4):
+            conv = layer.dw if type(layer) is BSConv else layer
+            if type(conv) is not nn.Conv2d:
+                return None
+            total += conv.kernel_size[0] // 2
+        return total
+
+    def _distill(self, x: Tensor) -> Tensor:
         d1, r1 = self._step(self.c1_d, self.c1_r, x)
         d2, r2 = self._step(self.c2_d, self.c2_r, r1)
         d3, r3 = self._step(self.c3_d, self.c3_r, r2)

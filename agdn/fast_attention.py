@@ -1,0 +1,82 @@
+"""SGSA in TLC windows, one row of windows after the other, its output projection applied to the attention matrices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from agdn.network import SGSABlock, window_starts
+from zoo.layers.bands import Ahead, bands_pay
+from zoo.layers.fused import conv
+from zoo.layers.norm import ChannelLayerNorm
+
+
+def normalised(x: Tensor, norm: ChannelLayerNorm) -> Tensor:
+    """`norm` of an NCHW map by the kernel for channels that are last in memory."""
+    return F.layer_norm(x.permute(0, 2, 3, 1), norm.weight.shape, norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
+
+
+class FastAttention(nn.Module):
+    """x + SGSA(LayerNorm(x))."""
+
+    def __init__(self, block: SGSABlock) -> None:
+        super().__init__()
+        attention = block.restormer_attn
+        self.norm, self.tlc_window = block.norm3.body, attention.tlc_window
+        self.qkv, self.qkv_dwconv = attention.qkv, attention.qkv_dwconv
+        channels, heads = attention.project_out.in_channels, attention.num_head
+        # Heads attend to themselves only: the other similarities between channels are multiplied by 0.
+        alike = torch.eye(heads).repeat_interleave(channels // heads, 0).repeat_interleave(channels // heads, 1)
+        temperature = attention.temperature.view(-1, 1).repeat_interleave(channels // heads, 0)
+        self.temperature = nn.Parameter(alike.to(temperature) * temperature)
+        self.project_out = nn.Parameter(attention.project_out.weight.view(channels, channels))
+
+    def forward(self, x: Tensor, out: Tensor, ready: Ahead) -> None:
+        """Write the result to `out`; `ready` completes the rows of x."""
+        _, _, h, w = x.shape
+        rows, cols = window_starts(h, self.tlc_window or h), window_starts(w, self.tlc_window or w)
+        kh, kw = min(h, self.tlc_window or h), min(w, self.tlc_window or w)
+        share = _share(rows, kh, h, x)[:, None] * _share(cols, kw, w, x)
+        steps = [[row] for row in rows] if bands_pay(x) else [rows]
+        filled = 0
+        for i, step in enumerate(steps):
+            stop = step[-1] + kh
+            ready.upto(min(h, stop + 1))
+            # The rows from `filled` on hold no sum yet, those before it that of the windows above.
+            out[:, :, filled:stop].zero_()
+            self._add_windows(x, out, step, cols, kh, kw)
+            filled, done = stop, steps[i + 1][0] if i + 1 < len(steps) else h
+            finished = slice(step[0], done)
+            out[:, :, finished].mul_(share[finished]).add_(x[:, :, finished])
+
+    def _add_windows(self, x: Tensor, out: Tensor, rows: list[int], cols: list[int], kh: int, kw: int) -> None:
+        """Add the attention of the windows at these rows and columns to `out`."""
+        first, stop, height = rows[0], rows[-1] + kh, x.shape[2]
+        top, bottom = max(0, first - 1), min(height, stop + 1)
+        qkv = conv(normalised(x[:, :, top:bottom], self.norm), self.qkv.weight)
+        qkv = conv(qkv, self.qkv_dwconv.weight, padding=1, groups=self.qkv_dwconv.groups)
+        qkv = qkv.permute(0, 2, 3, 1)[:, first - top : stop - top]
+        tiles = torch.stack([qkv[:, r - first : r - first + kh, c : c + kw] for r in rows for c in cols], dim=1)
+        attended = self._attend(tiles.flatten(0, 1).flatten(1, 2)).view(*tiles.shape[:-1], -1)
+        out = out.permute(0, 2, 3, 1)
+        for i, r in enumerate(rows):
+            for j, c in enumerate(cols):
+                out[:, r : r + kh, c : c + kw] += attended[:, i * len(cols) + j]
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """(b, pixels, 3c) -> (b, pixels, c), the output projection included."""
+        c = self.project_out.shape[0]
+        norm = qkv[..., : 2 * c].square().sum(1).sqrt_().clamp_min_(1e-12)
+        similarity = qkv[..., :c].transpose(1, 2) @ qkv[..., c : 2 * c]
+        similarity = similarity / (norm[:, :c, None] * norm[:, None, c:])
+        weights = self.project_out @ F.relu(similarity * self.temperature)
+        return qkv[..., 2 * c :] @ weights.transpose(1, 2)
+
+
+def _share(starts: list[int], window: int, length: int, like: Tensor) -> Tensor:
+    """One over the number of windows that cover each of `length` pixels; filled on the device, nothing is copied."""
+    times = like.new_zeros(length)
+    for start in starts:
+        times[start : start + window] += 1
+    return 1 / times
