@@ -15,7 +15,7 @@ from reports.gallery import Gallery
 from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
 from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
-from reports.significance import Comparison, comparisons
+from reports.significance import Comparison, comparisons, uncompared
 from reports.tables import CellKind, Table, results_table
 from reports.three_ways import ThreeWaysTable, three_ways_tables
 from reports.trained_here import bases, rows_of_bundled
@@ -57,6 +57,8 @@ class Report:
     "Record files that could not be read."
     headline: str
     comparisons: tuple[Comparison, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    "Sets of too many networks for that."
     "Which networks' differences are real, on every data set and scale."
     row_recipes: tuple[RowRecipe, ...] = ()
     "Which protocol gives most of each printed row."
@@ -129,6 +131,7 @@ def assemble(
         problems=tuple(problems),
         headline=_headline(figures, judgements),
         comparisons=comparisons(evidence, specs, SCALES),
+        uncompared=uncompared(evidence, SCALES),
         row_recipes=tuple(rows.values()),
         ladders=tuple(ladders),
     )

@@ -168,15 +168,22 @@ def drawn_as(figure: Figure, *, file_format: str) -> bytes:
     A crowd that leaves no room for a name is drawn larger; names that find no place at the largest size are counted in
     a note.
     """
+    return drawn_in(figure, file_format)[file_format]
+
+
+def drawn_in(figure: Figure, *file_formats: str) -> dict[str, bytes]:
+    """`drawn_as` in several formats, laid out once: finding places for the names takes longest."""
     from matplotlib import rc_context
 
+    files = {}
     with rc_context(STYLE):
         canvas = composed(figure)
-        if file_format != "svg":
-            canvas.patch.set_alpha(1.0)
-        target = io.BytesIO()
-        canvas.savefig(target, format=file_format, metadata=METADATA[file_format] | {"Title": figure.title})
-    return target.getvalue()
+        for file_format in file_formats:
+            canvas.patch.set_alpha(0.0 if file_format == "svg" else 1.0)
+            target = io.BytesIO()
+            canvas.savefig(target, format=file_format, metadata=METADATA[file_format] | {"Title": figure.title})
+            files[file_format] = target.getvalue()
+    return files
 
 
 def composed(figure: Figure) -> Any:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy import stats
 
 from reports.claims import Paper
 from zoo.contract import BadInput
@@ -186,6 +185,9 @@ def _interval(gaps: Sequence[float]) -> tuple[float | None, float | None]:
         return None, None
     mean = _mean(gaps)
     error = math.sqrt(math.fsum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1) / len(gaps))
+    # Here and not above: it takes longer to import than most pages to make.
+    from scipy import stats
+
     reach = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
     return mean - reach, mean + reach
 

@@ -193,7 +193,7 @@ SECTIONS: Final = (
         key="differences",
         title="Image by image",
         view="figures",
-        payload=lambda content, _pools: differences_payload(content.report.tables),
+        payload=lambda content, _pools: differences_payload(content.report.tables, content.report.comparisons),
         library=plots_library,
     ),
     Section(
@@ -211,7 +211,11 @@ SECTIONS: Final = (
         context=_figures,
         shown=lambda content: bool(content.report.figures),
     ),
-    Section(key="significance", title="Differences", shown=lambda content: bool(content.report.comparisons)),
+    Section(
+        key="significance",
+        title="Differences",
+        shown=lambda content: bool(content.report.comparisons or content.report.uncompared),
+    ),
     Section(key="gallery", title="Pictures", payload=lambda content, _pools: gallery.payload(content.report.gallery)),
     Section(key="audit", title="Audit", context=_tally),
     Section(

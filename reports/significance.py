@@ -14,6 +14,8 @@ from zoo.contract import ModelSpec
 from zoo.facts import Measured, Ok
 
 CONFIDENCE: Final = 0.95
+MOST: Final = 40
+"""Networks of one set up to which all pairs are compared: their number grows with the square, 780 at 40."""
 _LEARNED: Final = ("official", "third-party", "bundled", "file", None)
 """Origins of weights that make a network comparable; None is a network without any."""
 
@@ -55,7 +57,7 @@ class Comparison:
 
 
 def comparisons(evidence: Evidence, specs: Sequence[ModelSpec], scales: Iterable[int]) -> tuple[Comparison, ...]:
-    """By scale, in each the largest sets first; only where two networks or more can be compared."""
+    """By scale, in each the largest sets first; only where two networks or more, and no more than `MOST`, stand."""
     found = []
     for scale in scales:
         groups = _groups(evidence, {spec.name: spec for spec in specs}, scale)
@@ -64,13 +66,33 @@ def comparisons(evidence: Evidence, specs: Sequence[ModelSpec], scales: Iterable
     return tuple(found)
 
 
+def uncompared(evidence: Evidence, scales: Iterable[int]) -> tuple[str, ...]:
+    """The sets of more than `MOST` networks, which `comparisons` leaves out: `B100 x4, 1010 networks`."""
+    return tuple(
+        f"{name} x{scale}, {len(models)} networks"
+        for scale in scales
+        for name, models in sorted(_models(evidence, scale).items(), key=lambda item: dataset_order(item[0]))
+        if len(models) > MOST
+    )
+
+
+def _models(evidence: Evidence, scale: int) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for run in evidence.all(scale, QUALITY):
+        if run.key.dataset and isinstance(run.outcome, Ok) and not run.stale:
+            found.setdefault(run.key.dataset, set()).add(run.key.model)
+    return found
+
+
 def _groups(evidence: Evidence, specs: Mapping[str, ModelSpec], scale: int) -> dict[str, dict[str, Measured]]:
     """Data set -> model -> its best record; of several versions of a data set the one with the most networks."""
     records: dict[tuple[str, str, frozenset[str]], dict[str, Measured]] = {}
+    # Known before a single image is read.
+    crowded = {name for name, models in _models(evidence, scale).items() if len(models) > MOST}
     for run in evidence.all(scale, QUALITY):
         key, spec = run.key, specs.get(run.key.model)
         usable = isinstance(run.outcome, Ok) and not run.stale and run.provenance.weights_origin in _LEARNED
-        if not usable or not key.dataset or key.protocol != quality_protocol(spec, scale):
+        if not usable or not key.dataset or key.dataset in crowded or key.protocol != quality_protocol(spec, scale):
             continue
         values = _values(run)
         if len(values) > 1 and all(map(math.isfinite, values.values())):

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from zoo.contract import BadInput
 
@@ -104,16 +103,7 @@ def mean_intervals(
     The interval of `differences`, for many pairs at once: all share one drawing of images. Raises BadInput likewise.
     """
     table = _table(values)
-    matrix = np.stack([table[name] for name in values])
-    images = matrix.shape[1]
-    generator = np.random.default_rng(seed)
-    means = np.empty((len(matrix), resamples))
-    # In steps, so that a large data set needs no gigabytes; the numbers drawn are the same.
-    step = max(1, _DRAWN_AT_ONCE // images)
-    for begin in range(0, resamples, step):
-        drawn = generator.integers(images, size=(min(step, resamples - begin), images))
-        for row, mean in zip(matrix, means, strict=True):
-            mean[begin : begin + len(drawn)] = row[drawn].mean(axis=1)
+    means = np.stack(list(_resampled_means(table, seed, resamples).values()))
     tail = (1 - confidence) / 2
     found: list[tuple[float, float]] = []
     for index, first in enumerate(means):
@@ -124,6 +114,9 @@ def mean_intervals(
 
 def ranks(values: PerImage, *, confidence: float = 0.95, seed: int = 0, resamples: int = _RESAMPLES) -> list[Rank]:
     """Places of the networks by mean, best first, with the interval of places over resampled images."""
+    # Here and not above: scipy.stats takes longer to import than most pages to make.
+    from scipy import stats
+
     table = _table(values)
     matrix = np.stack([table[name] for name in values])
     drawn = _resampled_means(table, seed, resamples)
@@ -172,9 +165,16 @@ def _resampled_means(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Means of every network over the same resamples of the images: the draws are shared, so differences are paired."""
     images = len(next(iter(table.values())))
-    drawn = np.random.default_rng(seed).integers(images, size=(resamples, images))
-    # Network by network: all at once would hold networks x resamples x images values.
-    return {name: row[drawn].mean(axis=1) for name, row in table.items()}
+    generator = np.random.default_rng(seed)
+    means = {name: np.empty(resamples) for name in table}
+    # In steps, so that many images need no gigabytes; the numbers drawn are the same.
+    step = max(1, _DRAWN_AT_ONCE // images)
+    for begin in range(0, resamples, step):
+        drawn = generator.integers(images, size=(min(step, resamples - begin), images))
+        # Network by network: all at once would hold networks x resamples x images values.
+        for name, row in table.items():
+            means[name][begin : begin + len(drawn)] = row[drawn].mean(axis=1)
+    return means
 
 
 def _interval(
@@ -191,4 +191,6 @@ def _interval(
 def _p_value(gap: npt.NDArray[np.float64]) -> float:
     if not gap.any():
         return 1.0
+    from scipy import stats
+
     return float(stats.wilcoxon(gap).pvalue)

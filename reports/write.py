@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reports.assemble import Report
-from reports.figures import draw, drawn_as
+from reports.figures import drawn_in
 from reports.html import page
 from reports.latex import latex_document
 from reports.paper_exports import table_files
@@ -18,11 +18,12 @@ def write(report: Report, out_dir: Path) -> tuple[Path, ...]:
 
     Each file is whole or not there.
     """
-    drawn = {figure.key: draw(figure) for figure in report.figures}
+    drawn: dict[str, str] = {}
     content: dict[Path, str | bytes] = {}
     for figure in report.figures:
-        content[out_dir / "figures" / f"{figure.key}.svg"] = drawn[figure.key]
-        content[out_dir / "figures" / f"{figure.key}.pdf"] = drawn_as(figure, file_format="pdf")
+        files = drawn_in(figure, "svg", "pdf")
+        drawn[figure.key] = files["svg"].decode()
+        content |= {out_dir / "figures" / f"{figure.key}.{name}": file for name, file in files.items()}
     content[out_dir / "results.csv"] = results_csv(report.tables)
     content[out_dir / "multi_adds.csv"] = three_ways_csv(report.three_ways)
     content[out_dir / "results.md"] = "\n".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Literal
 
 from lightning_fabric import Fabric
@@ -20,6 +21,8 @@ def fabric_of(device: str = "cpu", *, devices: int = 1, nodes: int = 1, precisio
         return Fabric(accelerator=device, devices=1, precision=precision)
     # Some networks (CARN) hold layers of other scales, which no step reaches. Buffers are constants, which every
     # process makes for itself; some are expanded views, which cannot be broadcast.
+    # (torch renames that option; the old name is the one that all supported versions know.)
+    warnings.filterwarnings("ignore", message=".*broadcast_buffers.* is deprecated")
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     fabric.launch()

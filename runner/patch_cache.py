@@ -152,9 +152,9 @@ def _build(
             f"Free space, or name another folder with --cache."
         ) from error
     finally:
-        # What was begun is gone already, each file with its own failure; an empty folder would only puzzle.
-        with suppress(OSError):
-            target.rmdir()
+        if not (target / _INDEX).is_file():
+            # Without its index a cache is never read: what is there only takes room.
+            shutil.rmtree(target, ignore_errors=True)
 
 
 def _pair(file: Path, folder: TrainingFolder, scale: int, recipe: LrRecipe, lr: LrSource) -> tuple[U8 | None, U8]:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from runner.journal import StoreUnwritable
 from runner.reading import Reader
 from runner.records import BadRecord, from_text, to_text
-from zoo.contract import JobFailed, ModelSpec
+from zoo.contract import ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok, RunKey
 from zoo.files import write_text_atomically
 
@@ -29,12 +30,9 @@ if TYPE_CHECKING:
 
 _FILE_NAME = re.compile(r"(?P<task>[a-z]+)-(?P<key12>[0-9a-f]{12})(?:-(?P<run>[1-9]\d*))?\.json")
 _LONGEST_NAME = 100
+_UNFINISHED = ".unfinished"
 QUICK_FROM = 2000
 """Files from which a store is read quickly: values are then checked at use and not before."""
-
-
-class StoreUnwritable(JobFailed):
-    """The folder of a store does not take a record."""
 
 
 class RecordWarning(UserWarning):
@@ -97,6 +95,29 @@ class Store:
             path = folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
             write_text_atomically(path, text)
         return path
+
+    def count(self, keys: Iterable[RunKey]) -> int:
+        """Records of any of these keys, whatever came of them."""
+        return sum(len(self._files(key)) for key in keys)
+
+    def journal_folder(self, key: RunKey) -> Path:
+        """Where the unfinished job of a key keeps what is done of it."""
+        return self.root / _UNFINISHED / f"{key.task}-{key.digest()[:24]}"
+
+    def journals(self) -> list[Path]:
+        """The journal folders there are."""
+        return [path for path in sorted((self.root / _UNFINISHED).glob("*")) if path.is_dir()]
+
+    @property
+    def claims(self) -> Path:
+        """Folder of the files that runs lock while they work at a key."""
+        return self.root / ".claims"
+
+    def newest_ns_of(self, journal: str) -> int:
+        """When the newest record of a journal's key was written, 0 without one."""
+        task, _, digest = journal.partition("-")
+        files = self.root.glob(f"*/*/{task}-{digest[:12]}*.json")
+        return max((path.stat().st_mtime_ns for path in files), default=0)
 
     def find(self, key: RunKey) -> Measured | None:
         """The current record of a key (see `current`), None if there is none. Warns of files it cannot read."""

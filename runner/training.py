@@ -28,6 +28,7 @@ from runner.training_state import Diverged, State, save
 from zoo.contract import BadInput, EsrError
 
 LOSSES: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {"l1": F.l1_loss, "l2": F.mse_loss}
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 WITH_SPARSITY: Final = "forward_with_sparsity"
 """Method of a network with masks: SR, and the share of values that it computes."""
 
@@ -58,7 +59,7 @@ def stopping_on_signals() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in STOPPING}
 
     def ask(number: int, _frame: FrameType | None) -> None:
         stop.number = number
@@ -228,9 +229,11 @@ def _over_devices(fabric: Fabric, loss: float, stopped: int) -> tuple[float, int
     """Mean loss and any signal over all devices: one that stops alone would leave the others waiting."""
     if fabric.world_size == 1:
         return loss, stopped
-    told = fabric.all_gather(torch.tensor([loss, stopped], dtype=torch.float64, device=fabric.device))
+    own = [loss / fabric.world_size, *(float(stopped == number) for number in STOPPING)]
+    told = fabric.all_reduce(torch.tensor(own, dtype=torch.float64, device=fabric.device), reduce_op="sum")
     assert isinstance(told, Tensor)
-    return float(told[:, 0].mean()), int(told[:, 1].max())
+    asked = [number for number, votes in zip(STOPPING, told[1:].tolist(), strict=True) if votes]
+    return float(told[0]), asked[0] if asked else 0
 
 
 def _tensor(patches: U8) -> Tensor:

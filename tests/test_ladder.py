@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reports.assemble import assemble
 from reports.claims import load_papers
+from reports.compare import VerdictKind
+from reports.html import page
 from reports.ladder import FULL, LADDERS, Ladder, LadderRun, ladder_rows, load_ladder, load_ladders, table_rows
 from runner.images import write_rgb
 from runner.ladder import RESULT, rungs
@@ -70,6 +73,17 @@ def test_one_seed_has_no_interval() -> None:
     row, _full = ladder_rows(ladder_of({"agdn": [30.0], "agdn_esa_cca": [29.0]}), PAPERS)
     assert row.cells[0].gap_low_db is None
     assert not row.cells[0].is_apart
+
+
+def test_the_page_calls_it_a_proxy_and_judges_nothing_by_it() -> None:
+    ladders = [ladder_of({"agdn": [30.0, 31.0], "agdn_esa_cca": [32.42, 32.42]})]
+    report = assemble([], PAPERS, [], created_utc="2026-01-01T00:00:00Z", suite="test", ladders=ladders)
+    html = page(report, {figure.key: "<svg></svg>" for figure in report.figures})
+    section = html.partition("Ablation rows trained here: a proxy")[2].partition("</section>")[0]
+    assert "10 iterations of 2 patches" in section
+    assert "32.42" in section
+    assert 'class="mark' not in section
+    assert {judged.verdict.kind for judged in report.judgements} == {VerdictKind.NOT_MEASURED}
 
 
 def test_the_command_trains_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from reports.claims import load_papers
 from reports.compare import VerdictKind
 from reports.evidence import Evidence
 from reports.row_recipes import row_recipes
-from reports.significance import comparisons
+from reports.significance import comparisons, uncompared
 from reports.statistics import differences
 from tests.made_records import CREATED, evaluated, spec
 from zoo.facts import Measured, Ok
@@ -122,6 +122,14 @@ def test_a_row_of_which_no_protocol_gives_all() -> None:
     assert row_recipes([PAPER], Evidence([bsrn("Set5", 32.35, 0.8966, origin="bundled")]), {"bsrn": BSRN}) == {}
 
 
+def test_of_protocols_that_give_as_many_the_one_that_misses_fewer_comes_first() -> None:
+    found = row_recipes([PAPER], Evidence([*RECORDS[:2], RECORDS[2]]), {"bsrn": BSRN})
+    (row,) = [r for r in found.values() if r.table == "table5"]
+    assert [(g.given, g.measured) for g in row.protocols] == [(2, 2), (2, 4)]
+    assert row.best.words.startswith("LR recipe matlab-float")
+    assert not row.whole
+
+
 def test_another_checkpoint_of_the_network_explains_nothing() -> None:
     other = bsrn("Set14", 28.7330, 0.78470, FLOAT)
     other = replace(other, key=replace(other.key, weights_sha256="12" * 32))
@@ -159,3 +167,10 @@ def test_both_sections_are_on_the_page_with_names_escaped() -> None:
     assert "1 of 1 pairs told apart" in html
     assert "Which protocol made a printed row" in html
     assert "LR recipe matlab-float" in html
+
+
+def test_too_many_networks_are_named_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = Evidence([run(name, 0.1) for name in "abc"])
+    monkeypatch.setattr("reports.significance.MOST", 2)
+    assert comparisons(evidence, SPECS, (4,)) == ()
+    assert uncompared(evidence, (4, 3)) == ("B100 x4, 3 networks",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from unittest import mock
 
@@ -13,7 +14,7 @@ from runner.patch_cache import open_training_images
 from runner.patches import LrSource, OnBad, TrainingImages, draw, drawn_ahead
 from runner.resize import matlab_bicubic
 from runner.training_sets import training_folders
-from zoo.contract import BadInput
+from zoo.contract import BadInput, JobFailed
 
 
 def picture(seed: int, height: int = 24, width: int = 28) -> np.ndarray:
@@ -115,6 +116,18 @@ def test_a_cache_larger_than_its_limit_or_the_disk_is_refused_before_it_is_writt
     ):
         opened(tmp_path, "set")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_disk_that_fills_up_while_decoding_leaves_nothing(tmp_path: Path) -> None:
+    plant(tmp_path, "set/a.png")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        mock.patch("runner.patch_cache.write_text_atomically", side_effect=full),
+        pytest.raises(JobFailed, match=r"No space left on device.*--cache"),
+    ):
+        opened(tmp_path, "set")
+    assert not list((tmp_path / "cache").iterdir())
+    assert opened(tmp_path, "set").names == ("a.png",)
 
 
 def test_a_cut_cache_is_made_again(tmp_path: Path) -> None:

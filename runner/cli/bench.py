@@ -13,8 +13,6 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from runner.cli.latency import (
-    DTYPES,
-    MEMORY_FORMATS,
     Batch,
     Device,
     MaxSeconds,
@@ -37,10 +35,11 @@ from runner.cli.options import (
     parse_size,
 )
 from runner.cli.output import emit, progress, talk
+from runner.timing_terms import DTYPES, MEMORY_FORMATS, require_terms
 from zoo.catalogue import catalogue, find
 from zoo.contract import BadInput, NotHere
 from zoo.facts import Failed, Measured, Ok, Outcome
-from zoo.protocols import Form
+from zoo.protocols import Form, TimingProtocol
 
 if TYPE_CHECKING:
     from runner.execute import Event, Executor
@@ -181,6 +180,9 @@ def bench(
             max_seconds=max_seconds,
         )
         plan = expand(selection, kept, chosen, environment=machines.environment)
+        for job in plan.jobs:
+            if isinstance(job.protocol, TimingProtocol):
+                require_terms(job.protocol)
         _announce(plan, kept, weights)
         records = (*plan.held, *_run(plan, kept, machines))
     rows = [_row(record) for record in records] + [_missing_row(job) for job in plan.missing]

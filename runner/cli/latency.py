@@ -14,6 +14,7 @@ from rich.markup import escape
 from runner.cli.latency_rows import COLUMNS, COMPARED, PER_IMAGE, cells, columns_of, row_of, wrong
 from runner.cli.options import DataDir, Json, Models, Scale, Weights, WeightsDir, parse_size
 from runner.cli.output import emit, progress, talk
+from runner.timing_terms import DTYPES, MEMORY_FORMATS, require_terms
 from zoo.catalogue import find
 from zoo.contract import BadInput, InputTooSmall, NotHere
 from zoo.facts import Failed, NotApplicable, Ok, Outcome
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from runner.plan import Job
 
 E = TypeVar("E", bound=Enum)
-
-DTYPES = ("float32", "bfloat16", "float16")
-MEMORY_FORMATS = ("contiguous", "channels_last")
 
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Threads = Annotated[
@@ -85,8 +83,8 @@ def latency(
 ) -> None:
     """Time networks, each in a fresh process: median, p10, p90, raw samples, peak memory, noise of the machine.
 
-    Beside each time stands the PSNR of the same network in the same form, dtype and memory format. Nothing is stored;
-    `esr bench` keeps records. Exit 1 if a network failed, or its output holds NaN or infinity.
+    Beside each time stands the PSNR of the same network in the same form, dtype and memory format. Nothing is stored
+    (`esr bench` keeps records). Exit 1 if a network failed, or its output holds NaN or infinity.
     """
     require_device(device)
     if per_image and compare:
@@ -169,6 +167,7 @@ def _as_asked(job: Job, *, per_image: bool, check: bool) -> Job:
 
     assert isinstance(job.protocol, TimingProtocol)
     protocol = replace(job.protocol, per_image=per_image)
+    require_terms(protocol)
     dataset = job.dataset if check or per_image else None
     return replace(job, protocol=protocol, dataset=dataset, key=replace(job.key, protocol=protocol.id), check=check)
 
@@ -228,6 +227,8 @@ def _compare(jobs: tuple[Job, ...]) -> tuple[list[dict[str, Any]], bool]:
             "--compare needs two networks or more, or several forms, dtypes or memory formats of one: "
             "esr latency agdn --form plain,fast --compare."
         )
+    seconds = sum(job.max_seconds for job in jobs)
+    talk(f"timing {len(jobs)} in turns: about {seconds:.0f} s, and what building and checking them takes")
     outcome: Outcome = compare(jobs)
     if not isinstance(outcome, Ok):
         talk(f"[bold red]error:[/] {escape(explain(outcome))}")

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 import zoo
 from runner.tasks.latency_devices import Run
+from runner.timing_terms import require_terms
 from zoo.contract import BadInput, NotHere
-from zoo.protocols import Engine, Form, TimingProtocol
+from zoo.protocols import Engine, TimingProtocol
 
 DTYPES: Final = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FORMATS: Final = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -37,15 +38,7 @@ def require_form(protocol: TimingProtocol) -> None:
 
     BadInput for a combination that does not exist, NotHere for a device, extra or compiler that is missing.
     """
-    if protocol.device not in ("cpu", "cuda"):
-        raise BadInput(f"{protocol.device!r} is no device of the latency task. Pass cpu or cuda.")
-    if protocol.dtype not in DTYPES or protocol.memory_format not in FORMATS:
-        raise BadInput(
-            f"{protocol.dtype}, {protocol.memory_format} cannot be timed. Expected one of {', '.join(DTYPES)} "
-            f"and one of {', '.join(FORMATS)}."
-        )
-    if protocol.threads < 1 or protocol.batch < 1:
-        raise BadInput(f"Threads and batch must be at least 1, got {protocol.threads} and {protocol.batch}.")
+    require_terms(protocol)
     _require_engine(protocol)
     if protocol.device == "cuda" and not torch.cuda.is_available():
         raise NotHere(
@@ -56,21 +49,10 @@ def require_form(protocol: TimingProtocol) -> None:
 
 def _require_engine(protocol: TimingProtocol) -> None:
     engine = protocol.form.engine
-    if engine is Engine.CUDA_GRAPH and protocol.device != "cuda":
-        raise BadInput(f"The form {protocol.form.value} exists on a GPU only. Pass --device cuda, or another --form.")
     if engine is Engine.COMPILE and protocol.device == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise NotHere("torch.compile needs a C++ compiler, and there is none.", remedy="Install g++ or clang++.")
-    if engine not in _EXTRAS:
-        return
-    if protocol.device != "cpu":
-        raise BadInput(f"The form {protocol.form.value} is timed on the CPU only. Pass --device cpu.")
-    allowed = ("float32",) if engine is Engine.ONNXRUNTIME else ("float32", "bfloat16")
-    if protocol.dtype not in allowed or protocol.memory_format != "contiguous":
-        raise BadInput(
-            f"The form {protocol.form.value} is timed in {' or '.join(allowed)} from contiguous memory, got "
-            f"{protocol.dtype}, {protocol.memory_format}. Leave out --dtype and --memory-format."
-        )
-    require_extra(engine)
+    if engine in _EXTRAS:
+        require_extra(engine)
 
 
 def require_extra(engine: Engine) -> None:
@@ -210,9 +192,3 @@ def _openvino(model: bytes, protocol: TimingProtocol) -> Run:
 def _infer_openvino(infer: Callable[..., Any], x: Tensor) -> Tensor:
     # The result is copied: the request reuses its output memory.
     return torch.from_numpy(infer([x.numpy()], share_inputs=True)[0])
-
-
-def describe_form(form: Form) -> str:
-    """A form in words, for help and records."""
-    base = "optimised" if form.fast else "as written"
-    return base if form.engine is Engine.EAGER else f"{base}, {form.engine.value}"

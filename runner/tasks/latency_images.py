@@ -21,7 +21,8 @@ from runner.machine import usable_cores
 from runner.tasks import latency, latency_devices, latency_forms, observe, sampling
 from runner.tasks.challenge import whole_images
 from runner.tasks.quality import to_tensor
-from zoo.contract import BadInput, ModelSpec
+from runner.timing_terms import require_terms
+from zoo.contract import ModelSpec
 from zoo.protocols import TimingProtocol
 
 if TYPE_CHECKING:
@@ -45,11 +46,7 @@ def measure(
     image), `median_ms`, `p10_ms`, `p90_ms`, peak memory (the largest image's), `load`, `noise`. Raises as
     `latency.measure` does, BadInput for a form of one size.
     """
-    if protocol.form.one_size or protocol.batch != 1:
-        raise BadInput(
-            f"--per-image runs images of many sizes one by one, and {protocol.form.value} with batch {protocol.batch} "
-            f"is made for one size. Pass --form plain or fast, and no --batch."
-        )
+    require_terms(replace(protocol, per_image=True))
     rule = whole_images(spec)
     first = size_of(dataset.load(dataset.pairs[0])[0])
     with torch.inference_mode():
