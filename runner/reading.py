@@ -44,7 +44,7 @@ class LateValues(Mapping[str, Any]):
                 found = json.loads(self._text)
                 # Most records hold no number that JSON has no word for; looking for one takes longer than parsing.
                 self._parsed = decode(found) if NON_FINITE in self._text else found
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BadRecord(f"{self._path}: its values are not JSON ({error}). Move the file away.") from None
             self._text = b""
         return self._parsed
