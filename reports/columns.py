@@ -15,12 +15,14 @@ from reports.claims import Paper
 from reports.evidence import COMPLEXITY, LATENCY, QUALITY, Evidence, counted_at
 from zoo.contract import ModelSpec
 from zoo.facts import Measured, Ok
-from zoo.protocols import EVAL_CHOICES, HR_720P, EvalProtocol, Size, lr_size, shown_choice
+from zoo.protocols import EVAL_CHOICES, HR_720P, EvalProtocol, Form, Size, lr_size, shown_choice
 from zoo.quantities import ACTIVATIONS, MULTI_ADDS, PARAMS, PSNR_Y, SSIM_Y, Metric
 from zoo.quantities import LATENCY as LATENCY_METRIC
 
 DATASETS: Final = ("Set5", "Set14", "B100", "Urban100", "Manga109")
 """Order of the field; others follow by name."""
+
+_FAST = f"-{Form.FAST.value}"
 
 
 LIVE_LR: Final = Size(128, 128)
@@ -56,7 +58,7 @@ class Rule:
         # A run that never opened its images knows no manifest; it still says what went wrong on this data set.
         no_images = not isinstance(record.outcome, Ok) and self.compares
         same_images = key.dataset == self.dataset and (no_images or key.dataset_sha256 == self.dataset_sha256)
-        return same_images and key.protocol == f"{self.protocol}-{spec.inference.id}"
+        return same_images and key.protocol == _with_inference(self.protocol or "", spec.inference.id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +138,7 @@ def _quality(evidence: Evidence, papers: Iterable[Paper], scale: int) -> Iterabl
     manifests: dict[tuple[str, str], Counter[str | None]] = defaultdict(Counter)
     for record in evidence.all(scale, QUALITY):
         if record.key.dataset:
-            place = (record.key.dataset, record.key.protocol.rpartition("-")[0])
+            place = (record.key.dataset, _without_inference(record.key.protocol))
             if isinstance(record.outcome, Ok):
                 manifests[place][record.key.dataset_sha256] += not record.stale
             else:
@@ -153,6 +155,17 @@ def _quality(evidence: Evidence, papers: Iterable[Paper], scale: int) -> Iterabl
             yield from _quality_pair(f"{name} #{str(other)[:6]}", dataset, protocol, other, compares=False)
 
 
+def _without_inference(protocol: str) -> str:
+    """The id of an evaluation without the part that is each model's own; a fast form stays at its end."""
+    plain = protocol.removesuffix(_FAST)
+    return plain.rpartition("-")[0] + protocol[len(plain) :]
+
+
+def _with_inference(protocol: str, inference: str) -> str:
+    plain = protocol.removesuffix(_FAST)
+    return f"{plain}-{inference}{protocol[len(plain) :]}"
+
+
 def _short(protocol: str, default: str) -> str:
     """What differs from the default protocol, as the id prints it: `matlab-float`."""
     try:
@@ -161,6 +174,7 @@ def _short(protocol: str, default: str) -> str:
         return protocol
     parts = [(name, shown_choice(own, name)) for name in EVAL_CHOICES if name != "inference"]
     shown = [f"crop{v}" if n == "crop_border_px" else v for n, v in parts if v != shown_choice(usual, n)]
+    shown += [own.form.value] if own.form is not usual.form else []
     return "-".join([*shown, "x8"] if protocol.endswith("-x8") else shown)
 
 

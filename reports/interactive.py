@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import combinations
 from typing import Any, Final
 
 from reports.assemble import Report
@@ -19,7 +20,8 @@ from reports.columns import Column
 from reports.compare import VerdictKind
 from reports.evidence import COMPLEXITY, LATENCY
 from reports.payload import Pools
-from reports.statistics import FEWEST_IMAGES, mean_intervals
+from reports.significance import Comparison
+from reports.statistics import FEWEST_IMAGES, Difference, mean_intervals
 from reports.tables import CellKind, Slot, Table
 from zoo.facts import Json, Measured, Ok
 from zoo.protocols import Size
@@ -35,8 +37,8 @@ from zoo.quantities import (
 
 IMAGE_VALUES: Final = 200_000
 """Per-image numbers that the page holds at most (about 1.5 MB)."""
-INTERVAL_MODELS: Final = 60
-"""Networks of one data set whose pairs get an interval: their number grows with the square."""
+INTERVAL_MODELS: Final = 12
+"""Networks whose pairs get an interval where the report has not compared them (other protocols)."""
 INTERVAL_WORK: Final = 20_000
 """Images times networks up to which a data set gets intervals (about a second)."""
 FEWEST_SIZES: Final = 3
@@ -243,8 +245,9 @@ def _per_image(run: Measured) -> dict[str, float]:
     return {str(image["name"]): float(image["psnr_y_db"]) for image in found}
 
 
-def differences_payload(tables: Iterable[Table]) -> list[Json]:
-    """Per-image PSNR of every data set with the intervals of all pairs, as long as there is room."""
+def differences_payload(tables: Iterable[Table], comparisons: Iterable[Comparison] = ()) -> list[Json]:
+    """Per-image PSNR of every data set, as long as there is room, with the intervals of `comparisons`."""
+    known = {(one.scale, one.dataset): one.pairs for one in comparisons}
     content: list[Json] = []
     for found in image_sets(tables, room=IMAGE_VALUES):
         kept = list(found.values)
@@ -256,7 +259,7 @@ def differences_payload(tables: Iterable[Table]) -> list[Json]:
                 "names": list(found.names),
                 "models": [[model, found.display_names[model]] for model in kept],
                 "psnr": [[_decibels(found.values[model][name]) for name in found.names] for model in kept],
-                "intervals": _intervals({model: found.values[model] for model in kept[:INTERVAL_MODELS]}),
+                "intervals": _intervals(found, kept, known.get((found.scale, found.group), ())),
                 "few": len(found.names) < FEWEST_IMAGES,
                 "left_out": found.left_out,
             }
@@ -268,16 +271,37 @@ def _decibels(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def _intervals(values: Mapping[str, Mapping[str, float]]) -> Json:
-    """[low, high] of the mean difference of every pair, row by row above the diagonal.
+def _intervals(images: ImageSet, kept: Sequence[str], pairs: Sequence[Difference]) -> list[Json]:
+    """[i, j, low, high] of the mean of network i minus network j of `kept`; pairs without an interval are left out."""
+    if not pairs:
+        return _own_intervals(images, kept[:INTERVAL_MODELS])
+    place = {model: index for index, model in enumerate(kept)}
+    found: list[Json] = []
+    for pair in pairs:
+        if pair.first in place and pair.second in place:
+            gap = _mean(images, pair.first) - _mean(images, pair.second)
+            # The same records are behind both, unless a data set exists in several versions.
+            if math.isclose(gap, pair.mean_db, abs_tol=1e-9):
+                found.append([place[pair.first], place[pair.second], round(pair.low_db, 4), round(pair.high_db, 4)])
+    return found
 
-    Empty where a value is infinite, or where it would take too long.
-    """
-    if sum(map(len, values.values())) > INTERVAL_WORK:
+
+def _own_intervals(images: ImageSet, models: Sequence[str]) -> list[Json]:
+    """The same where nothing was compared yet; nothing where a value is infinite or it would take too long."""
+    values = {model: images.values[model] for model in models}
+    if len(models) * len(images.names) > INTERVAL_WORK:
         return []
-    if any(not math.isfinite(value) for images in values.values() for value in images.values()):
+    if any(not math.isfinite(value) for one in values.values() for value in one.values()):
         return []
-    return [[round(low, 4), round(high, 4)] for low, high in mean_intervals(values)]
+    places = combinations(range(len(models)), 2)
+    return [
+        [i, j, round(low, 4), round(high, 4)]
+        for (i, j), (low, high) in zip(places, mean_intervals(values), strict=True)
+    ]
+
+
+def _mean(images: ImageSet, model: str) -> float:
+    return math.fsum(images.values[model].values()) / len(images.names)
 
 
 # --- cost over size -------------------------------------------------------------------------------------------------

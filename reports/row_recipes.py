@@ -41,7 +41,7 @@ class RowRecipe:
     printed: int
     "Quality numbers that the row prints."
     protocols: tuple[Given, ...]
-    "Those that give most first; of equals the default, then the one measured on more."
+    "Those that give most first; of equals the one that misses fewer, then the default."
 
     @property
     def best(self) -> Given:
@@ -93,7 +93,7 @@ def _recipe(claims: list[tuple[Paper, Reported]], evidence: Evidence, spec: Mode
         )
         for protocol, hits in tally.items()
     ]
-    protocols.sort(key=lambda g: (-g.given, g.protocol != default, -g.measured, g.protocol))
+    protocols.sort(key=lambda g: (-g.given, g.measured - g.given, g.protocol != default, g.protocol))
     return RowRecipe(
         paper=paper,
         table=first.table,

@@ -193,7 +193,7 @@ SECTIONS: Final = (
         key="differences",
         title="Image by image",
         view="figures",
-        payload=lambda content, _pools: differences_payload(content.report.tables),
+        payload=lambda content, _pools: differences_payload(content.report.tables, content.report.comparisons),
         library=plots_library,
     ),
     Section(

@@ -23,8 +23,7 @@ def write(report: Report, out_dir: Path) -> tuple[Path, ...]:
     for figure in report.figures:
         files = drawn_in(figure, "svg", "pdf")
         drawn[figure.key] = files["svg"].decode()
-        for file_format, data in files.items():
-            content[out_dir / "figures" / f"{figure.key}.{file_format}"] = data
+        content |= {out_dir / "figures" / f"{figure.key}.{name}": file for name, file in files.items()}
     content[out_dir / "results.csv"] = results_csv(report.tables)
     content[out_dir / "multi_adds.csv"] = three_ways_csv(report.three_ways)
     content[out_dir / "results.md"] = "\n".join(

@@ -6,18 +6,22 @@ and quality run in the process that `measure` is called in: this one, or a worke
 
 from __future__ import annotations
 
+import inspect
+import json
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runner import machine
+from runner.claims import Claims
 from runner.isolation import in_fresh_process
+from runner.journal import Journal, StoreUnwritable
 from runner.plan import Job, manifest_sha256
 from runner.records import plain
 from runner.store import Store
@@ -33,16 +37,16 @@ from zoo.contract import (
     UnknownModel,
     WeightsMissing,
 )
-from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome
+from zoo.facts import Failed, Measured, NotApplicable, Ok, Outcome, RunKey
 from zoo.files import sha256_of
-from zoo.protocols import CountProtocol, EvalProtocol, TimingProtocol
+from zoo.protocols import TILED_FOR_MEMORY, CountProtocol, EvalProtocol, TimingProtocol
 
 if TYPE_CHECKING:
     from torch import nn
 
     from runner.datasets import Dataset
 
-Progress = Callable[[str], None]
+Progress = Callable[[str], object]
 """Receives a word on what a job has just done (the image it finished)."""
 
 
@@ -69,14 +73,21 @@ class Event:
     "For FINISHED: the stored record."
 
 
+WAITING: Final = "waiting for another run on this store"
+"""What is told of a job that another run is at."""
+
+
 def _ignore(_event: Event) -> None:
     pass
 
 
 class Tell(Protocol):
-    """Says that the job at an index of the run has begun (None), or what it has just done."""
+    """Says that the job at an index of the run is to begin (None), or what it has just done.
 
-    def __call__(self, index: int, detail: str | None, /) -> None: ...
+    False in answer to None: another run on the store is at the job, so it is to be left out.
+    """
+
+    def __call__(self, index: int, detail: str | None, /) -> bool: ...
 
 
 class Executor(Protocol):
@@ -106,8 +117,8 @@ class InProcess:
     def measure_all(self, jobs: Sequence[Job], tell: Tell) -> Generator[tuple[int, Measured]]:
         """One by one."""
         for index, job in enumerate(jobs):
-            tell(index, None)
-            yield index, measure(job, partial(tell, index))
+            if tell(index, None):
+                yield index, measure(job, partial(tell, index))
 
 
 def run(
@@ -118,18 +129,46 @@ def run(
 ) -> Iterator[Measured]:
     """Run `jobs`, in order unless the executor does several at once; store each record, then yield it.
 
-    KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
+    A job that another run on the store is at comes last, and is not run if that one has made its record; such records
+    are yielded too. KeyboardInterrupt ends the run; what was finished is stored. Raises StoreUnwritable.
     """
+    executor = executor or InProcess()
+    kept = [replace(job, journal=store.journal_folder(job.key).absolute()) for job in jobs]
 
-    def tell(index: int, detail: str | None) -> None:
-        phase = Phase.STARTED if detail is None else Phase.PROGRESS
-        on_event(Event(phase=phase, job=jobs[index], index=index, total=len(jobs), detail=detail or ""))
+    def event(index: int, phase: Phase, detail: str = "", record: Measured | None = None) -> None:
+        on_event(Event(phase=phase, job=jobs[index], index=index, total=len(jobs), detail=detail, record=record))
 
-    with closing((executor or InProcess()).measure_all(jobs, tell)) as records:
-        for index, record in records:
-            store.append(record)
-            on_event(Event(phase=Phase.FINISHED, job=jobs[index], index=index, total=len(jobs), record=record))
-            yield record
+    with Claims.of(jobs, store) as claims:
+
+        def tell(index: int, detail: str | None) -> bool:
+            if detail is None and not claims.begin(index):
+                return False
+            event(index, Phase.STARTED if detail is None else Phase.PROGRESS, detail or "")
+            return True
+
+        def made_elsewhere() -> Iterator[Measured]:
+            for index in sorted(claims.made):
+                record = claims.made.pop(index)
+                event(index, Phase.FINISHED, "by another run", record)
+                yield record
+
+        def measured(indices: Sequence[int]) -> Iterator[Measured]:
+            share = [kept[index] for index in indices]
+            with closing(executor.measure_all(share, lambda at, detail: tell(indices[at], detail))) as records:
+                for at, record in records:
+                    claims.finish(indices[at], record)
+                    event(indices[at], Phase.FINISHED, record=record)
+                    yield record
+                    yield from made_elsewhere()
+            yield from made_elsewhere()
+
+        yield from measured(range(len(jobs)))
+        while claims.postponed:
+            index = claims.postponed.pop(0)
+            event(index, Phase.PROGRESS, WAITING)
+            if claims.wait(index):
+                yield from measured([index])
+            yield from made_elsewhere()
 
 
 def measure(job: Job, on_progress: Progress | None = None) -> Measured:
@@ -139,7 +178,16 @@ def measure(job: Job, on_progress: Progress | None = None) -> Measured:
         outcome = _guarded(job, lambda: in_fresh_process(_attempt, job, timeout_s=job.timeout_s, what=job.label))
     else:
         outcome = _attempt(job, on_progress)
-    return Measured(key=job.key, outcome=outcome, provenance=machine.provenance(started, _origin(job, outcome)))
+    provenance = machine.provenance(started, _origin(job, outcome))
+    return Measured(key=_key(job, outcome), outcome=outcome, provenance=provenance)
+
+
+def _key(job: Job, outcome: Outcome) -> RunKey:
+    """The job's key; a protocol that memory changed under way (images in tiles) is the record's own."""
+    if isinstance(outcome, Ok) and isinstance(job.protocol, EvalProtocol):
+        ran = job.key.protocol + TILED_FOR_MEMORY
+        return replace(job.key, protocol=ran) if outcome.values.get("protocol") == ran else job.key
+    return job.key
 
 
 def compare(jobs: Sequence[Job]) -> Outcome:
@@ -165,6 +213,9 @@ def _guarded(job: Job, work: Callable[[], Outcome]) -> Outcome:
     """The outcome of `work`, or what an exception of it amounts to."""
     try:
         return work()
+    except StoreUnwritable:
+        # Nothing can be kept, a failure neither: the run ends, and goes on where it was when there is space.
+        raise
     except WeightsMissing:
         return _without_weights(job)
     except NotRunnable as error:
@@ -266,7 +317,33 @@ def _quality(job: Job, spec: ModelSpec, protocol: EvalProtocol, on_progress: Pro
     # The network first: a model that can never run says so, whatever else is missing.
     network = _network(job, spec)
     dataset = _dataset(job, protocol)
-    return quality.evaluate(network, dataset, protocol=protocol, on_image=lambda score: on_progress(score.name))
+    with _journal(job, network) as journal:
+        return quality.evaluate(
+            network,
+            dataset,
+            protocol=protocol,
+            on_image=lambda score: on_progress(score.name),
+            device=job.device,
+            journal=journal,
+        )
+
+
+@contextmanager
+def _journal(job: Job, network: nn.Module) -> Iterator[Journal | None]:
+    """The job's journal. What was begun by other code is not gone on with: a record names one commit."""
+    if job.journal is None:
+        yield None
+        return
+    file = inspect.getsourcefile(type(network))
+    stamp = {
+        "key": job.key.canonical_json(),
+        "commit": machine.git_commit(),
+        "network": sha256_of(Path(file)) if file and Path(file).is_file() else None,
+        "versions": dict(machine.versions()),
+        "device": job.device,
+    }
+    with Journal.open(job.journal, json.dumps(stamp, sort_keys=True)) as journal:
+        yield journal
 
 
 def _dataset(job: Job, protocol: EvalProtocol) -> Dataset:

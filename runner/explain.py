@@ -23,6 +23,7 @@ from zoo.protocols import (
     EVAL_CHOICES,
     Colour,
     EvalProtocol,
+    Form,
     LrRecipe,
     Rounding,
     SelfEnsemble,
@@ -86,6 +87,8 @@ def walk(
     on_image: Callable[[], None] | None = None,
 ) -> Walk:
     """How much each choice that differs moves PSNR and SSIM. Raises BadInput, JobFailed as `evaluate` does."""
+    if first.form is not Form.PLAIN or last.form is not Form.PLAIN:
+        raise BadInput("The form of a network is no choice of a protocol to explain. Leave out -fast.")
     names = [name for name in EVAL_CHOICES if shown_choice(first, name, scale) != shown_choice(last, name, scale)]
     path = [first]
     for name in names:

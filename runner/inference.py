@@ -100,9 +100,10 @@ def _infer_quadrants(network: Network, lr: Tensor, scale: int, rule: Quadrants) 
 
 def _infer_tiled(network: Network, lr: Tensor, scale: int, rule: Tiled) -> Tensor:
     """Each tile with its halo on its own; the result is filled in place, so one tile is in memory at a time."""
-    if rule.tile_px < 1 or rule.halo_px < 0:
+    if rule.tile_px < 1 or rule.halo_px < 0 or rule.align_px < 1 or rule.halo_px % rule.align_px:
         raise BadInput(
-            f"Tiles of {rule.tile_px} px with {rule.halo_px} px around cannot be cut. Pass at least 1 and 0."
+            f"Tiles of {rule.tile_px} px with {rule.halo_px} px around, aligned to {rule.align_px}, cannot be cut. "
+            f"Pass at least 1, 0 and 1, and a halo that is a multiple of the alignment."
         )
     n, channels, height, width = lr.shape
     sr = lr.new_empty(n, channels, height * scale, width * scale)
@@ -119,8 +120,11 @@ def _infer_tiled(network: Network, lr: Tensor, scale: int, rule: Tiled) -> Tenso
 
 def _spans(side: int, rule: Tiled) -> list[tuple[slice, slice]]:
     """Each tile of a side, and what the network is shown for it. Tiles share the side evenly, so that none is tiny."""
-    count = -(-side // rule.tile_px)
-    marks = [side * index // count for index in range(count + 1)]
+    # Aligned marks move down, which can widen a tile by less than the alignment.
+    usable_px = max(rule.align_px, rule.tile_px - rule.tile_px % rule.align_px)
+    count = -(-side // usable_px)
+    inner = [side * index // count // rule.align_px * rule.align_px for index in range(1, count)]
+    marks = sorted({0, *inner, side})
     return [
         (slice(begin, end), slice(max(0, begin - rule.halo_px), min(side, end + rule.halo_px)))
         for begin, end in pairwise(marks)

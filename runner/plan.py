@@ -21,7 +21,17 @@ from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
 from zoo.facts import Failed, Measured, Ok, RunKey
 from zoo.files import sha256_of
-from zoo.protocols import HR_720P, CountProtocol, EvalProtocol, Form, LrRecipe, Size, TimingProtocol, lr_size
+from zoo.protocols import (
+    HR_720P,
+    TILED_FOR_MEMORY,
+    CountProtocol,
+    EvalProtocol,
+    Form,
+    LrRecipe,
+    Size,
+    TimingProtocol,
+    lr_size,
+)
 
 if TYPE_CHECKING:
     from runner.datasets import Dataset
@@ -39,6 +49,10 @@ NO_WEIGHTS = "none"
 
 SAMPLE = "sample"
 """The images that ship with the suite, on which the output of a timed form is looked at."""
+
+
+_CHECK_S = 600.0
+"""What looking at a timed output may take."""
 
 
 class Task(Enum):
@@ -101,7 +115,7 @@ class Protocols:
     dtype: str = "float32"
     memory_format: str = "contiguous"
     batch: int = 1
-    "Form, dtype, memory format and batch of latency."
+    "Form, dtype, memory format and batch of latency; an evaluation has a form of its own."
 
     def of(self, task: Task, spec: ModelSpec, scale: int) -> Protocol:
         """The protocol of one job."""
@@ -143,7 +157,8 @@ class Selection:
     max_seconds: float = 20.0
     "Sampling cap of one latency job."
     timeout_s: float | None = None
-    "Wall clock after which a latency job is stopped; None means ten times the sampling cap and three minutes."
+    """Wall clock after which a latency job is stopped; None means ten times the sampling cap and three minutes, and ten
+    minutes more where the output is looked at, which takes passes over whole images on a machine that may be busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +180,21 @@ class Job:
     max_seconds: float = 20.0
     timeout_s: float = 380.0
 
+    device: str = "cpu"
+    "Where a quality job runs; a timing's protocol says it."
+    journal: Path | None = None
+    "Folder for what is finished of the job, if it is to go on after a kill; on the machine that runs it."
+
     @property
     def task(self) -> Task:
         return Task(self.key.task)
+
+    @property
+    def keys(self) -> tuple[RunKey, ...]:
+        """Keys that its record may have: the job's own, and that of a run whose images had to be tiled for memory."""
+        if not isinstance(self.protocol, EvalProtocol):
+            return (self.key,)
+        return self.key, replace(self.key, protocol=self.key.protocol + TILED_FOR_MEMORY)
 
     @property
     def label(self) -> str:
@@ -222,13 +249,19 @@ def expand(
         absent += [f"{spec.name} has no x{scale} build" for scale in selection.scales if scale not in scales]
         for scale in scales:
             planned += _jobs(selection, reference, spec, scale, identify, environment)
-    found = [(job, store.find(job.key)) for job in planned]
+    found = [(job, _held(job, store)) for job in planned]
     return Plan(
         jobs=tuple(job for job, record in found if policy.wants(record)),
         held=tuple(record for _job, record in found if record is not None and not policy.wants(record)),
         missing=tuple(job for job, record in found if record is None and not policy.wants(record)),
         absent=tuple(absent),
     )
+
+
+def _held(job: Job, store: Store) -> Measured | None:
+    """What the store knows of a job: a finished record of one of its keys, else the newest of its own."""
+    found = [record for key in job.keys if (record := store.find(key)) is not None]
+    return next((record for record in found if isinstance(record.outcome, Ok)), found[0] if found else None)
 
 
 def _jobs(
@@ -248,15 +281,18 @@ def _jobs(
             weights_folders=selection.weights_folders,
             data_folders=selection.data_folders,
             max_seconds=selection.max_seconds,
+            device=selection.protocols.device,
             timeout_s=10 * selection.max_seconds + 180 if selection.timeout_s is None else selection.timeout_s,
         )
         if isinstance(protocol, TimingProtocol):
+            check_on = selection.check_on or (None if protocol.is_reference else SAMPLE)
             # Weights do not move a time, so they are no part of the key.
             yield replace(
                 job,
                 key=replace(job.key, environment=environment(protocol.device)),
                 weights=None if selection.weights == NO_WEIGHTS else selection.weights,
-                dataset=selection.check_on or (None if protocol.is_reference else SAMPLE),
+                dataset=check_on,
+                timeout_s=job.timeout_s + (_CHECK_S if check_on and selection.timeout_s is None else 0),
             )
         elif isinstance(protocol, CountProtocol):
             yield job

@@ -6,21 +6,24 @@ Writers hold a lock and publish a file by one rename, so that a reader, a second
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from runner.journal import StoreUnwritable
 from runner.reading import Reader
 from runner.records import BadRecord, from_text, to_text
-from zoo.contract import JobFailed, ModelSpec
+from zoo.contract import ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok, RunKey
 from zoo.files import write_text_atomically
 
@@ -29,12 +32,9 @@ if TYPE_CHECKING:
 
 _FILE_NAME = re.compile(r"(?P<task>[a-z]+)-(?P<key12>[0-9a-f]{12})(?:-(?P<run>[1-9]\d*))?\.json")
 _LONGEST_NAME = 100
+_UNFINISHED = ".unfinished"
 QUICK_FROM = 2000
 """Files from which a store is read quickly: values are then checked at use and not before."""
-
-
-class StoreUnwritable(JobFailed):
-    """The folder of a store does not take a record."""
 
 
 class RecordWarning(UserWarning):
@@ -98,6 +98,29 @@ class Store:
             write_text_atomically(path, text)
         return path
 
+    def count(self, keys: Iterable[RunKey]) -> int:
+        """Records of any of these keys, whatever came of them."""
+        return sum(len(self._files(key)) for key in keys)
+
+    def journal_folder(self, key: RunKey) -> Path:
+        """Where the unfinished job of a key keeps what is done of it."""
+        return self.root / _UNFINISHED / f"{key.task}-{key.digest()[:24]}"
+
+    def journals(self) -> list[Path]:
+        """The journal folders there are."""
+        return [path for path in sorted((self.root / _UNFINISHED).glob("*")) if path.is_dir()]
+
+    @property
+    def claims(self) -> Path:
+        """Folder of the files that runs lock while they work at a key."""
+        return self.root / ".claims"
+
+    def newest_ns_of(self, journal: str) -> int:
+        """When the newest record of a journal's key was written, 0 without one."""
+        task, _, digest = journal.partition("-")
+        files = self.root.glob(f"*/*/{task}-{digest[:12]}*.json")
+        return max((path.stat().st_mtime_ns for path in files), default=0)
+
     def find(self, key: RunKey) -> Measured | None:
         """The current record of a key (see `current`), None if there is none. Warns of files it cannot read."""
         return current([record for record in self._readable(self._files(key)) if record.key == key])
@@ -119,13 +142,14 @@ class Store:
         read = Reader().read if len(files) > QUICK_FROM else _thoroughly
         kept: dict[RunKey, Measured] = {}
         problems = []
-        for path in files:
-            record, problem = _read(path, read)
-            if record is not None:
-                earlier = kept.get(record.key)
-                kept[record.key] = record if earlier is None else _newer(earlier, record)
-            if problem is not None:
-                problems.append(problem)
+        with _no_collector():
+            for path in files:
+                record, problem = _read(path, read)
+                if record is not None:
+                    earlier = kept.get(record.key)
+                    kept[record.key] = record if earlier is None else _newer(earlier, record)
+                if problem is not None:
+                    problems.append(problem)
         return Contents(tuple(kept.values()), tuple(problems))
 
     def folder(self, key: RunKey) -> Path:
@@ -153,6 +177,18 @@ class Store:
                 warnings.warn(str(problem), RecordWarning, stacklevel=3)
             if record is not None:
                 yield record
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Records hold no cycles: looking for some again and again takes time that grows with the store."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def current(runs: Iterable[Measured]) -> Measured | None:

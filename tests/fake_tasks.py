@@ -63,7 +63,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Fakes:
         fakes.calls.append(("complexity", spec.name, str(scale)))
         return fakes.complexity()
 
-    def quality(network: Any, dataset: Any, *, protocol: Any, on_image: Callable[[Any], None]) -> dict[str, Any]:
+    def quality(
+        network: Any, dataset: Any, *, protocol: Any, on_image: Callable[[Any], None], **_options: Any
+    ) -> dict[str, Any]:
         fakes.calls.append(("quality", type(network).__name__, dataset.name))
         on_image(_Score("first.png"))
         return fakes.quality()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from reports.gallery import Gallery, Panel, PanelScore, Picture, Region, Scene
 from reports.write import write
+from tests.artifacts import keep_screenshots
 from tests.test_browser import CHROMIUM, EVIL, _note, browser  # noqa: F401  (a fixture)
 from tests.test_browser_plots import made_report
 from zoo.protocols import Size
@@ -99,6 +100,7 @@ def test_every_picture_stands_with_its_scores_and_what_is_missing_says_so(page: 
         "BSRNnot here",
     ]
     assert "Run `esr weights pull bsrn`" in (page.text_content("#gallery .missing") or "")
+    keep_screenshots(page, "gallery")
     assert page.eval_on_selector_all("#gallery img", "nodes => nodes.every(n => n.complete && n.naturalWidth === 36)")
 
 

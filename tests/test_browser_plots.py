@@ -12,6 +12,7 @@ from reports.assemble import Report, assemble
 from reports.claims import load_papers
 from reports.statistics import differences
 from reports.write import write
+from tests.artifacts import keep_screenshots
 from tests.made_records import SHA256, counted, record, spec, timed
 from tests.test_browser import CHROMIUM, EVIL, _go, _names, _note, browser  # noqa: F401  (a fixture)
 from zoo.facts import Measured, Ok
@@ -253,8 +254,10 @@ def test_differences_name_mean_interval_and_images(page: Page) -> None:
 def test_plots_follow_the_theme(page: Page) -> None:
     colour = "document.getElementById('scatter').layout.font.color"
     light = page.evaluate(colour)
+    keep_screenshots(page, "figures")
+    page.wait_for_function(f"c => {colour} !== c", arg=light)
     _after(page, "#scatter", lambda: page.click("#theme"))
-    assert page.evaluate(colour) != light
+    assert page.evaluate(colour) == light
 
 
 def test_ten_thousand_networks_are_drawn_and_brushed(browser: Browser, tmp_path: Path) -> None:  # noqa: F811

@@ -190,7 +190,7 @@ class _Place:
 
 
 def _all(place: _Place, jobs: Sequence[Job]) -> list[Measured]:
-    return [record for _index, record in Team(place).measure_all(jobs, lambda index, detail: None)]
+    return [record for _index, record in Team(place).measure_all(jobs, lambda index, detail: True)]
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_latencies_are_planned_for_the_machine_that_most_workers_are_on() -> Non
 
 def test_when_nobody_is_left_the_run_ends_with_what_is_finished(mixed: list[Job]) -> None:
     place = _Place(1, [card("here")], mortal={"quality"}, hires=1)
-    records = Team(place).measure_all(mixed, lambda index, detail: None)
+    records = Team(place).measure_all(mixed, lambda index, detail: True)
     assert next(records)[1].key.task == "complexity"
     with pytest.raises(NoWorkers, match="start the same command again"):
         list(records)

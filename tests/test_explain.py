@@ -44,9 +44,16 @@ def _evaluated(folder: Path, protocol: EvalProtocol) -> Score:
     return Score(values["psnr_y_db"], values["ssim_y"])
 
 
+def _numbers(score: Score) -> tuple[float, float]:
+    assert score.psnr_db is not None
+    assert score.ssim is not None
+    return score.psnr_db, score.ssim
+
+
 def test_a_walk_goes_from_one_evaluation_to_the_other_and_its_steps_add_up(folder: Path) -> None:
     found = walk(NETWORK, functools.partial(_open, folder), A, B, scale=2)
-    assert (found.start, found.end) == (_evaluated(folder, A), _evaluated(folder, B))
+    for score, protocol in ((found.start, A), (found.end, B)):
+        assert _numbers(score) == pytest.approx(_numbers(_evaluated(folder, protocol)), abs=1e-8)
     assert [step.choice for step in found.steps] == [
         "LR recipe",
         "inference",
@@ -55,16 +62,13 @@ def test_a_walk_goes_from_one_evaluation_to_the_other_and_its_steps_add_up(folde
         "crop",
         "SSIM window",
     ]
-    psnr_steps = [step.step.psnr_db for step in found.steps]
-    ssim_steps = [step.step.ssim for step in found.steps]
-    assert None not in psnr_steps
-    assert found.end.psnr_db is not None
-    assert found.start.psnr_db is not None
-    assert math.fsum(psnr_steps) == pytest.approx(found.end.psnr_db - found.start.psnr_db, abs=1e-12)  # type: ignore[arg-type]
-    assert math.fsum(ssim_steps) == pytest.approx(found.end.ssim - found.start.ssim, abs=1e-12)  # type: ignore[arg-type, operator]
+    psnr_steps, ssim_steps = zip(*(_numbers(step.step) for step in found.steps), strict=True)
+    start, end = _numbers(found.start), _numbers(found.end)
+    assert math.fsum(psnr_steps) == pytest.approx(end[0] - start[0], abs=1e-12)
+    assert math.fsum(ssim_steps) == pytest.approx(end[1] - start[1], abs=1e-12)
     assert [step.score for step in found.steps][-1] == found.end
     for step in found.steps[1:3]:
-        assert step.score == _evaluated(folder, step.protocol)
+        assert _numbers(step.score) == pytest.approx(_numbers(_evaluated(folder, step.protocol)), abs=1e-8)
     # Alone is in A, so the first choice alone is its step, and the window alone moves no PSNR.
     assert found.steps[0].alone == found.steps[0].step
     assert found.steps[-1].alone.psnr_db == 0
@@ -92,7 +96,7 @@ def test_a_search_finds_the_protocol_that_made_a_number(folder: Path) -> None:
     giving = [candidate for candidate in found if candidate.gives]
     assert made_by in [candidate.protocol for candidate in giving]
     assert giving[0].changes == ("LR recipe matlab-float", "rounding u8y8", "crop 0")
-    assert giving[0].score == score
+    assert _numbers(giving[0].score) == pytest.approx(_numbers(score), abs=1e-8)
     assert len(found) == len(candidates(A, scale=2))
     nowhere = search(NETWORK, functools.partial(_open, folder), Printed(Decimal("99.99"), None), A, scale=2)
     assert not any(candidate.gives for candidate in nowhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tests.cli import esr
 from tests.test_datasets import make_set, picture
 from zoo.contract import BadInput, JobFailed
 from zoo.create import create_model
-from zoo.protocols import CropToMultiple, EvalProtocol, LrRecipe, PadSymmetric, Rounding
+from zoo.protocols import CropToMultiple, EvalProtocol, Form, LrRecipe, PadSymmetric, Rounding
 
 
 class Nearest(nn.Module):
@@ -144,6 +145,9 @@ class Twice(nn.Upsample):
 class Broken(Twice):
     def forward(self, x):
         return super().forward(x) * float("nan")
+class InBytes(Twice):
+    def forward(self, x):
+        return super().forward(x) * 255
 """
 
 
@@ -172,6 +176,59 @@ def test_the_command_takes_a_protocol_and_single_choices(capsys: pytest.CaptureF
     mixed = esr(capsys, *arguments, "--protocol", "rgb-crop1", "--colour", "y601full").rows[0]
     assert mixed["protocol"] == "y601full-crop1-u8-gauss11-matlab-u8-whole"
     assert mixed["psnr_y_db"] != by_id["psnr_y_db"]
+
+
+def test_saved_sr_is_not_overwritten_unless_asked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = (
+        "quality",
+        "bicubic",
+        "--scale",
+        "2",
+        "--data",
+        str(_big_set(tmp_path)),
+        "--save-sr",
+        str(tmp_path / "s"),
+    )
+    assert esr(capsys, *command).code == 0
+    (image, _other) = sorted((tmp_path / "s" / "bicubic_x2" / "Mine").iterdir())
+    image.write_bytes(b"precious")
+    refused = esr(capsys, *command)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert "is there already (2 in all). Pass --overwrite" in refused.words
+    assert image.read_bytes() == b"precious"
+    assert esr(capsys, *command, "--overwrite").code == 0
+    assert read_rgb(image).shape == (52, 66, 3)
+
+
+def test_with_a_store_the_command_keeps_and_finds_its_numbers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root, kept = str(_big_set(tmp_path)), str(tmp_path / "kept")
+    plain = esr(capsys, "quality", "bicubic", "--scale", "2", "--data", root, "--json")
+    command = ("quality", "bicubic", "--scale", "2", "--data", root, "--store", kept, "--json")
+    first, second = esr(capsys, *command), esr(capsys, *command)
+    assert first.rows == second.rows == plain.rows
+    assert "not run again" in second.words
+    assert "not run again" not in first.words
+    assert len(list(Path(kept).rglob("*.json"))) == 1
+    refused = esr(capsys, *command, "--save-sr", str(tmp_path / "s"))
+    assert (refused.code, refused.stdout) == (2, "")
+
+
+def test_the_fast_form_says_so_in_the_protocol(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ("quality", "bicubic", "--scale", "2", "--data", str(_big_set(tmp_path)), "--json")
+    (plain,), (fast,) = esr(capsys, *command).rows, esr(capsys, *command, "--form", "fast").rows
+    assert fast["protocol"] == plain["protocol"] + "-fast"
+    assert fast["psnr_y_db"] == pytest.approx(plain["psnr_y_db"], abs=1e-3)
+    assert EvalProtocol.parse(fast["protocol"]) == replace(EvalProtocol.parse(plain["protocol"]), form=Form.FAST)
+
+
+def test_a_network_that_works_in_bytes_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETWORK_FILE, encoding="utf-8")
+    result = esr(capsys, "quality", f"{tmp_path}/nets.py:InBytes", "--scale", "2", "--data", str(_big_set(tmp_path)))
+    assert result.code == 0
+    assert "SR reaches from" in result.words
+    assert "must divide by 255" in result.words
 
 
 def test_a_failed_model_does_not_stop_the_others(
@@ -203,6 +260,7 @@ def test_a_failed_model_does_not_stop_the_others(
         (("bicubic", "--protocol", "y601-cropped"), "Expected the parts"),
         (("bicubic", "--crop", "-1"), "--crop 0"),
         (("bicubic", "--device", "tpu"), "no device 'tpu'"),
+        (("bicubic", "--form", "compile"), "plain or fast"),
     ],
 )
 def test_usage_errors_come_before_any_run(

@@ -86,17 +86,20 @@ def test_printed_numbers_stand_apart_with_their_citation() -> None:
     assert {texts[place].split(", Table")[0] for place in agdn[4][2::4]} == {"Wang et al., CVPRW 2024"}
 
 
-def test_differences_carry_the_statistic_of_the_suite() -> None:
-    found = differences_payload(made_report().tables)
+@pytest.mark.parametrize("compared", [True, False])
+def test_differences_carry_the_statistic_of_the_suite(compared: bool) -> None:
+    report = made_report()
+    assert len(report.comparisons) == 1
+    found = differences_payload(report.tables, report.comparisons if compared else ())
     assert [one["group"] for one in found] == ["B100"]
     models = [model for model, _name in found[0]["models"]]
     values = {model: dict(zip("abcd", PER_IMAGE[model], strict=True)) for model in models}
-    pairs = [(a, b) for index, a in enumerate(models) for b in models[index + 1 :]]
-    by_pair = {(gap.first, gap.second): (gap.low_db, gap.high_db) for gap in differences(values)}
-    for pair, (low, high) in zip(pairs, found[0]["intervals"], strict=True):
-        expected = by_pair.get(pair) or tuple(-end for end in reversed(by_pair[pair[::-1]]))
-        assert math.isclose(low, expected[0], abs_tol=1e-4)
-        assert math.isclose(high, expected[1], abs_tol=1e-4)
+    expected = {(gap.first, gap.second): (gap.low_db, gap.high_db) for gap in differences(values)}
+    assert len(found[0]["intervals"]) == len(expected) == 6
+    for i, j, low, high in found[0]["intervals"]:
+        pair = (models[i], models[j])
+        known = expected.get(pair) or tuple(-end for end in reversed(expected[pair[::-1]]))
+        assert (low, high) == pytest.approx(known, abs=1e-4)
 
 
 def test_a_network_measured_on_other_images_is_not_compared() -> None:

@@ -122,6 +122,14 @@ def test_a_row_of_which_no_protocol_gives_all() -> None:
     assert row_recipes([PAPER], Evidence([bsrn("Set5", 32.35, 0.8966, origin="bundled")]), {"bsrn": BSRN}) == {}
 
 
+def test_of_protocols_that_give_as_many_the_one_that_misses_fewer_comes_first() -> None:
+    found = row_recipes([PAPER], Evidence([*RECORDS[:2], RECORDS[2]]), {"bsrn": BSRN})
+    (row,) = [r for r in found.values() if r.table == "table5"]
+    assert [(g.given, g.measured) for g in row.protocols] == [(2, 2), (2, 4)]
+    assert row.best.words.startswith("LR recipe matlab-float")
+    assert not row.whole
+
+
 def test_another_checkpoint_of_the_network_explains_nothing() -> None:
     other = bsrn("Set14", 28.7330, 0.78470, FLOAT)
     other = replace(other, key=replace(other.key, weights_sha256="12" * 32))

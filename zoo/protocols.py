@@ -150,10 +150,12 @@ class Tiled:
     "LR side of a tile without its halo."
     halo_px: int = 32
     "LR pixels added on each side, as far as the image reaches."
+    align_px: int = 1
+    "Tiles and halos begin at multiples of this, for networks with windows or strides."
 
     @property
     def id(self) -> str:
-        return f"tile{self.tile_px}+{self.halo_px}"
+        return f"tile{self.tile_px}+{self.halo_px}" + (f"@{self.align_px}" if self.align_px > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ _INFERENCE: Final[tuple[tuple[str, Callable[..., Inference]], ...]] = (
     (r"sym([1-9]\d{0,4})", PadSymmetric),
     (r"quad(\d{1,5})(?:@([1-9]\d{0,9}))?", Quadrants),
     (r"cropto([1-9]\d{0,4})", CropToMultiple),
-    (r"tile([1-9]\d{0,5})\+(\d{1,5})", Tiled),
+    (r"tile([1-9]\d{0,5})\+(\d{1,5})(?:@([1-9]\d{0,3}))?", Tiled),
 )
 _ENSEMBLE: Final = "x8-"
 
@@ -195,109 +197,6 @@ def parse_inference(text: str) -> Inference:
         f"{text!r} is no way of inference. Expected whole, sym32, quad10, cropto2 or tile256+32 "
         f"(with numbers of your own), or one of these after x8-."
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalProtocol:
-    """Everything that decides a PSNR/SSIM value besides the network and the images."""
-
-    colour: Colour = Colour.Y
-    crop_border_px: int | None = None
-    "HR pixels cut on each side; None means the scale."
-    rounding: Rounding = Rounding.SR
-    ssim_window: SsimWindow = SsimWindow.GAUSS11
-    lr_recipe: LrRecipe = LrRecipe.MATLAB_U8
-    inference: Inference = Whole()
-
-    def crop_px(self, scale: int) -> int:
-        """HR pixels cut on each side at this scale."""
-        return scale if self.crop_border_px is None else self.crop_border_px
-
-    def id(self, scale: int) -> str:
-        """Printable id, e.g. `y601-crop4-u8-gauss11-matlab-u8-whole`; `parse` reads it."""
-        return (
-            f"{self.colour.value}-crop{self.crop_px(scale)}-{self.rounding.value}-{self.ssim_window.value}-"
-            f"{self.lr_recipe.value}-{self.inference.id}"
-        )
-
-    @classmethod
-    def parse(cls, text: str, *, base: EvalProtocol | None = None) -> EvalProtocol:
-        """The protocol of an id; `crop` without a number means the scale.
-
-        With a `base`, parts may be left out, which are then the base's, and stand in any order: `rgb-crop0`,
-        `matlab-float`; `default` is all of it. Raises ValueError that names the part which is not understood.
-        """
-        if base is not None and text == "default":
-            return base
-        found: dict[str, str] = {}
-        rest = f"{text}-"
-        while match := next((m for name, m in _matches(rest) if name not in found), None):
-            assert match.lastgroup is not None, "each pattern is one named group"
-            found[match.lastgroup] = match[match.lastgroup]
-            rest = rest[match.end() :]
-        if rest or not found:
-            raise ValueError(f"{text!r} is no protocol: {rest.removesuffix('-')!r} is not understood. {_EXPECTED}")
-        if base is None and list(found) != list(_PARTS):
-            missing = [name for name in _PARTS if name not in found]
-            fault = f"it has no {missing[0].replace('_', ' ')}" if missing else "its parts stand in another order"
-            raise ValueError(f"{text!r} is no protocol: {fault}. {_EXPECTED}")
-        made: dict[str, Any] = {name: _PARTS[name][1](part) for name, part in found.items()}
-        return replace(base or cls(), **made)
-
-
-def _matches(text: str) -> Iterator[tuple[str, re.Match[str]]]:
-    """Every part of an id that a text may begin with."""
-    for name, (pattern, _read) in _PARTS.items():
-        if match := re.match(f"(?P<{name}>{pattern})-", text):
-            yield name, match
-
-
-_PARTS: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
-    "colour": ("y601full|y601|rgb", Colour),
-    "crop_border_px": (r"crop\d{0,4}", lambda part: int(part[4:]) if part != "crop" else None),
-    "rounding": ("u8y8|u8|y8|float", Rounding),
-    "ssim_window": ("gauss11|uniform7", SsimWindow),
-    "lr_recipe": ("|".join(sorted((recipe.value for recipe in LrRecipe), key=len, reverse=True)), LrRecipe),
-    "inference": (rf"(?:{_ENSEMBLE})?(?:whole|sym\d+|quad\d+(?:@\d+)?|cropto\d+|tile\d+\+\d+)", parse_inference),
-}
-"""Pattern and reader of each part of an id, in its order. No part reads like another, so each may be left out."""
-_EXPECTED: Final = (
-    f"Expected the parts colour (y601, y601full, rgb), crop in HR pixels (crop4), rounding (u8, u8y8, y8, float), SSIM "
-    f"window (gauss11, uniform7), LR recipe ({', '.join(recipe.value for recipe in LrRecipe)}) and inference (whole, "
-    f"sym32, quad10, cropto2, tile256+32, each also after x8-) with - between: {EvalProtocol().id(4)}."
-)
-
-
-EVAL_CHOICES: Final = {
-    "lr_recipe": "LR recipe",
-    "inference": "inference",
-    "rounding": "rounding",
-    "colour": "colour",
-    "crop_border_px": "crop",
-    "ssim_window": "SSIM window",
-}
-"""Each choice of an `EvalProtocol` in words, from the input to the metric."""
-
-
-def shown_choice(protocol: EvalProtocol, name: str, scale: int | None = None) -> str:
-    """One choice as the id prints it; the border in pixels, or `scale` where the scale is not known."""
-    if name == "crop_border_px":
-        crop = protocol.crop_border_px if scale is None else protocol.crop_px(scale)
-        return "scale" if crop is None else str(crop)
-    value = getattr(protocol, name)
-    return str(value.id if name == "inference" else value.value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountProtocol:
-    """The input size at which a network is counted, and by which counters."""
-
-    lr: Size
-    counters: tuple[str, ...]
-
-    @property
-    def id(self) -> str:
-        return f"lr{self.lr}-{'+'.join(self.counters)}"
 
 
 class Engine(Enum):
@@ -341,6 +240,122 @@ class Form(Enum):
     def one_size(self) -> bool:
         """True where the form is built for one input size; eager forms take any."""
         return self.engine is not Engine.EAGER
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalProtocol:
+    """Everything that decides a PSNR/SSIM value besides the network and the images."""
+
+    colour: Colour = Colour.Y
+    crop_border_px: int | None = None
+    "HR pixels cut on each side; None means the scale."
+    rounding: Rounding = Rounding.SR
+    ssim_window: SsimWindow = SsimWindow.GAUSS11
+    lr_recipe: LrRecipe = LrRecipe.MATLAB_U8
+    inference: Inference = Whole()
+    form: Form = Form.PLAIN
+    "Which form of the network is run; the fast one gives the same up to rounding, and says so in the id."
+
+    def crop_px(self, scale: int) -> int:
+        """HR pixels cut on each side at this scale."""
+        return scale if self.crop_border_px is None else self.crop_border_px
+
+    def id(self, scale: int) -> str:
+        """Printable id, e.g. `y601-crop4-u8-gauss11-matlab-u8-whole`; `parse` reads it."""
+        return (
+            f"{self.colour.value}-crop{self.crop_px(scale)}-{self.rounding.value}-{self.ssim_window.value}-"
+            f"{self.lr_recipe.value}-{self.inference.id}"
+            + (f"-{self.form.value}" if self.form is not Form.PLAIN else "")
+        )
+
+    @classmethod
+    def parse(cls, text: str, *, base: EvalProtocol | None = None) -> EvalProtocol:
+        """The protocol of an id; `crop` without a number means the scale.
+
+        With a `base`, parts may be left out, which are then the base's, and stand in any order: `rgb-crop0`,
+        `matlab-float`; `default` is all of it. Raises ValueError that names the part which is not understood.
+        """
+        if base is not None and text == "default":
+            return base
+        found: dict[str, str] = {}
+        rest = f"{text}-"
+        while match := next((m for name, m in _matches(rest) if name not in found), None):
+            assert match.lastgroup is not None, "each pattern is one named group"
+            found[match.lastgroup] = match[match.lastgroup]
+            rest = rest[match.end() :]
+        if rest or not found:
+            raise ValueError(f"{text!r} is no protocol: {rest.removesuffix('-')!r} is not understood. {_EXPECTED}")
+        # A form that is not named is the plain one.
+        wanted = [name for name in _PARTS if name in found or name != "form"]
+        if base is None and list(found) != wanted:
+            missing = [name for name in wanted if name not in found]
+            fault = f"it has no {missing[0].replace('_', ' ')}" if missing else "its parts stand in another order"
+            raise ValueError(f"{text!r} is no protocol: {fault}. {_EXPECTED}")
+        made: dict[str, Any] = {name: _PARTS[name][1](part) for name, part in found.items()}
+        return replace(base or cls(), **made)
+
+
+def _matches(text: str) -> Iterator[tuple[str, re.Match[str]]]:
+    """Every part of an id that a text may begin with."""
+    for name, (pattern, _read) in _PARTS.items():
+        if match := re.match(f"(?P<{name}>{pattern})-", text):
+            yield name, match
+
+
+_PARTS: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
+    "colour": ("y601full|y601|rgb", Colour),
+    "crop_border_px": (r"crop\d{0,4}", lambda part: int(part[4:]) if part != "crop" else None),
+    "rounding": ("u8y8|u8|y8|float", Rounding),
+    "ssim_window": ("gauss11|uniform7", SsimWindow),
+    "lr_recipe": ("|".join(sorted((recipe.value for recipe in LrRecipe), key=len, reverse=True)), LrRecipe),
+    "inference": (
+        rf"(?:{_ENSEMBLE})?(?:whole|sym\d+|quad\d+(?:@\d+)?|cropto\d+|tile\d+\+\d+(?:@\d+)?)",
+        parse_inference,
+    ),
+    "form": ("plain|fast", Form),
+}
+"""Pattern and reader of each part of an id, in its order. No part reads like another, so each may be left out."""
+_EXPECTED: Final = (
+    f"Expected the parts colour (y601, y601full, rgb), crop in HR pixels (crop4), rounding (u8, u8y8, y8, float), SSIM "
+    f"window (gauss11, uniform7), LR recipe ({', '.join(recipe.value for recipe in LrRecipe)}) and inference (whole, "
+    f"sym32, quad10, cropto2, tile256+32, each also after x8-) with - between: {EvalProtocol().id(4)}."
+)
+
+
+TILED_FOR_MEMORY: Final = "+oomtiles"
+"""Ends the protocol id of a run in which an image did not fit into memory and went through in tiles."""
+
+
+EVAL_CHOICES: Final = {
+    "lr_recipe": "LR recipe",
+    "inference": "inference",
+    "rounding": "rounding",
+    "colour": "colour",
+    "crop_border_px": "crop",
+    "ssim_window": "SSIM window",
+}
+"""Each choice of an `EvalProtocol` in words, from the input to the metric."""
+
+
+def shown_choice(protocol: EvalProtocol, name: str, scale: int | None = None) -> str:
+    """One choice as the id prints it; the border in pixels, or `scale` where the scale is not known."""
+    if name == "crop_border_px":
+        crop = protocol.crop_border_px if scale is None else protocol.crop_px(scale)
+        return "scale" if crop is None else str(crop)
+    value = getattr(protocol, name)
+    return str(value.id if name == "inference" else value.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountProtocol:
+    """The input size at which a network is counted, and by which counters."""
+
+    lr: Size
+    counters: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return f"lr{self.lr}-{'+'.join(self.counters)}"
 
 
 @dataclass(frozen=True, kw_only=True)

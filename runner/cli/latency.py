@@ -83,8 +83,8 @@ def latency(
 ) -> None:
     """Time networks, each in a fresh process: median, p10, p90, raw samples, peak memory, noise of the machine.
 
-    Beside each time stands the PSNR of the same network in the same form, dtype and memory format. Nothing is stored;
-    `esr bench` keeps records. Exit 1 if a network failed, or its output holds NaN or infinity.
+    Beside each time stands the PSNR of the same network in the same form, dtype and memory format. Nothing is stored
+    (`esr bench` keeps records). Exit 1 if a network failed, or its output holds NaN or infinity.
     """
     require_device(device)
     if per_image and compare:
@@ -131,7 +131,7 @@ def words(allowed: tuple[str, ...], text: str, option: str, *, most: int | None 
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
     if most is not None and len(found) > most:
         raise BadInput(f"{option} {text} is more than one. Expected one of: {', '.join(allowed)}.")
-    if bad := next((word for word in found if word not in allowed), None):
+    if (bad := next((word for word in found if word not in allowed), None)) is not None:
         several = "" if most == 1 else "; several with commas"
         raise BadInput(f"{option} has no {bad!r}. Expected one of: {', '.join(allowed)}{several}.")
     return found
@@ -227,6 +227,8 @@ def _compare(jobs: tuple[Job, ...]) -> tuple[list[dict[str, Any]], bool]:
             "--compare needs two networks or more, or several forms, dtypes or memory formats of one: "
             "esr latency agdn --form plain,fast --compare."
         )
+    seconds = sum(job.max_seconds for job in jobs)
+    talk(f"timing {len(jobs)} in turns: about {seconds:.0f} s, and what building and checking them takes")
     outcome: Outcome = compare(jobs)
     if not isinstance(outcome, Ok):
         talk(f"[bold red]error:[/] {escape(explain(outcome))}")

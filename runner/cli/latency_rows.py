@@ -55,7 +55,7 @@ PER_IMAGE = (
     | _HOW
     | {"noise": "noise"}
 )
-_USUAL = {"dtype": "float32", "memory_format": "contiguous", "batch": 1}
+_USUAL = {"batch": 1}
 """Columns that are shown only where a row differs."""
 _MS = ("median_ms", "p10_ms", "p90_ms", "mean_ms", "mean_without_first_ms", "first_ms")
 

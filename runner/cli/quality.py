@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,14 +29,15 @@ from runner.cli.options import (
 from runner.cli.output import emit, progress, talk
 from runner.plan import AUTO, choose_weights, stands_in
 from zoo.catalogue import find
-from zoo.contract import BadInput, EsrError, ModelSpec
-from zoo.protocols import EvalProtocol
+from zoo.contract import BadInput, EsrError, JobFailed, ModelSpec
+from zoo.facts import Failed, NotApplicable
+from zoo.protocols import EvalProtocol, Form
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from runner.datasets import Dataset
     from runner.images import U8
-    from runner.protocol_choice import ProtocolChoice
-    from zoo.weights import WeightsStore
 
 COLUMNS = {
     "model": "model",
@@ -58,7 +60,7 @@ def quality(
     models: Models,
     scale: Scale = 4,
     data: Annotated[str, typer.Option("--data", help="Data set: a name of `esr data list`, or a folder.")] = "sample",
-    protocol: ProtocolId = None,
+    protocol_id: ProtocolId = None,
     colour: ChosenColour = None,
     crop: Crop = None,
     rounding: ChosenRounding = None,
@@ -69,7 +71,20 @@ def quality(
     data_dir: DataDir = None,
     weights_dir: WeightsDir = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    save: Annotated[Path | None, typer.Option("--save", help="Folder to write the SR images to, as PNG.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--form", help="plain, or fast: the same up to rounding, and said in the protocol.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Images of one size at once. Default: 1 on the CPU, else 4.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save-sr", "--save", help="Folder to write the SR images to, as PNG.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace SR images that are there.")] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--store", help="Folder of records: what it holds is not measured again, a kill loses one image."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure PSNR and SSIM; by default on BT.601 luma, SR rounded to 8 bits, borders of `scale` pixels cut.
@@ -80,10 +95,11 @@ def quality(
     """
     from runner.datasets import open_dataset
     from runner.protocol_choice import ProtocolChoice
+    from zoo.create import create_model
     from zoo.weights import default_store
 
     choice = ProtocolChoice(
-        text=protocol,
+        text=protocol_id,
         colour=colour,
         crop_border_px=crop,
         rounding=rounding,
@@ -91,9 +107,15 @@ def quality(
         ssim_window=ssim,
         self_ensemble=self_ensemble,
     )
+    chosen = None if form is None else _form(form)
     specs = [runnable(name, scale) for name in models]
     require_device(device)
     dataset = open_dataset(data, scale, recipe=choice.of(EvalProtocol()).lr_recipe, folders=data_dir or ())
+    saved = _Saved(save, dataset, overwrite=overwrite)
+    if keep and (save or batch):
+        raise BadInput("--store keeps numbers, one image at a time. Leave out --save-sr and --batch, or --store.")
+    for spec in specs:
+        saved.require_free(spec)
     # Reads every image, so that a damaged one is found before hours of inference and not after.
     digest = dataset.manifest_sha256
     store = default_store(weights_dir or ())
@@ -104,7 +126,15 @@ def quality(
             talk(f"[yellow]weights:[/] {escape(note)}")
         row: dict[str, Any] = {"model": spec.name, "scale": scale, "dataset": dataset.name, "dataset_sha256": digest}
         try:
-            row |= _measure(spec, dataset, choice, weights=wanted, store=store, device=device, save=save)
+            protocol = choice.of(EvalProtocol(inference=spec.inference))
+            protocol = protocol if chosen is None else replace(protocol, form=chosen)
+            if keep is None:
+                network = create_model(spec, scale, wanted, store=store)
+                found = _measure(spec, network, dataset, protocol, device=device, batch=batch, saved=saved)
+            else:
+                found = _kept(reference, data, scale, protocol, keep, wanted, weights_dir, data_dir, device)
+            row |= {**found, "weights": wanted or "none", "error": None}
+            _remark(row)
         except EsrError as error:
             talk(f"[bold red]failed:[/] {escape(str(error))}")
             row |= {"psnr_y_db": None, "ssim_y": None, "per_image": [], "error": str(error)}
@@ -179,38 +209,119 @@ def require_device(device: str) -> None:
         raise BadInput("This machine has no CUDA device that torch can use. Pass --device cpu.")
 
 
+def _form(word: str) -> Form:
+    if word not in (Form.PLAIN.value, Form.FAST.value):
+        raise BadInput(f"--form has no {word!r} for quality. Expected plain or fast.")
+    return Form(word)
+
+
 def _measure(
     spec: ModelSpec,
+    network: nn.Module,
     dataset: Dataset,
-    choice: ProtocolChoice,
+    protocol: EvalProtocol,
     *,
-    weights: str | None,
-    store: WeightsStore,
     device: str,
-    save: Path | None,
+    batch: int | None,
+    saved: _Saved,
 ) -> dict[str, Any]:
-    from runner.tasks.quality import ImageScore, evaluate
-    from zoo.create import create_model
+    from runner.tasks.quality import evaluate
 
-    network = create_model(spec, dataset.scale, weights, store=store)
-    protocol = choice.of(EvalProtocol(inference=spec.inference))
     with progress() as bar:
         task = bar.add_task(f"{spec.name} x{dataset.scale} on {dataset.name}", total=len(dataset.pairs))
-
-        def advance(_score: ImageScore) -> None:
-            bar.advance(task)
-
-        values = evaluate(
-            network, dataset, protocol=protocol, on_image=advance, on_sr=_writer(save, spec, dataset), device=device
+        return evaluate(
+            network,
+            dataset,
+            protocol=protocol,
+            on_image=lambda _score: bar.advance(task),
+            on_sr=saved.writer(spec),
+            device=device,
+            batch=batch,
         )
-    return {**values, "weights": weights or "none", "error": None}
 
 
-def _writer(save: Path | None, spec: ModelSpec, dataset: Dataset) -> Callable[[str, U8], None] | None:
-    """Writes `<save>/<model>_x4/<data set>/<image>.png`."""
-    if save is None:
-        return None
-    from runner.images import write_rgb
+def _kept(
+    reference: str,
+    data: str,
+    scale: int,
+    protocol: EvalProtocol,
+    folder: Path,
+    weights: str | None,
+    weights_dir: list[Path] | None,
+    data_dir: list[Path] | None,
+    device: str,
+) -> dict[str, Any]:
+    """Values of the record that the store holds, or that is made now. Raises JobFailed with the record's reason."""
+    from runner.execute import run
+    from runner.plan import NO_WEIGHTS, Policy, Protocols, Selection, Task, expand
+    from runner.store import Store
 
-    folder = save / f"{spec.name}_x{dataset.scale}" / dataset.name
-    return lambda name, sr: write_rgb(folder / f"{name}.png", sr)
+    store = Store(folder)
+    selection = Selection(
+        models=(reference,),
+        scales=(scale,),
+        tasks=(Task.QUALITY,),
+        datasets=(data,),
+        protocols=Protocols(evaluation=protocol, device=device),
+        weights=weights or NO_WEIGHTS,
+        weights_folders=tuple(weights_dir or ()),
+        data_folders=tuple(data_dir or ()),
+    )
+    # One who asks by hand wants a failed one tried again.
+    plan = expand(selection, store, Policy.FAILED)
+    with progress() as bar:
+        task = bar.add_task(f"{reference} x{scale} on {data}", total=None)
+        made = list(run(plan.jobs, store, lambda event: bar.update(task, description=event.detail or event.job.label)))
+    (record,) = (*plan.held, *made)
+    if isinstance(record.outcome, Failed):
+        raise JobFailed(record.outcome.message)
+    if isinstance(record.outcome, NotApplicable):
+        raise JobFailed(f"{record.outcome.reason} {record.outcome.remedy}")
+    if plan.held:
+        talk(f"{escape(reference)}: held in {escape(str(folder))} since {record.provenance.created_utc}, not run again")
+    return dict(record.values)
+
+
+def _remark(row: dict[str, Any]) -> None:
+    """Say on stderr what a reader of the row must know."""
+    for name, (low, high) in row.get("out_of_range", {}).items():
+        talk(
+            f"[yellow]out of range:[/] {escape(row['model'])}, {escape(name)}: SR reaches from {low:.3g} to "
+            f"{high:.3g}; expected [0, 1], so it is clamped. A network that works in 0..255 must divide by 255."
+        )
+    tiled = row.get("tiled_for_memory", {})
+    if tiled:
+        worst = max((entry["max_difference"] or 0 for entry in tiled.values()), default=0)
+        talk(
+            f"[yellow]in tiles:[/] {escape(row['model'])}: {len(tiled)} images did not fit into memory as a whole; "
+            f"on a part that fits, tiles differ from the whole by up to {255 * worst:.2g} of 255 levels."
+        )
+
+
+class _Saved:
+    """The SR images that are asked for: `<folder>/<model>_x4/<data set>/<image>.png`."""
+
+    def __init__(self, folder: Path | None, dataset: Dataset, *, overwrite: bool) -> None:
+        self._folder, self._dataset, self._overwrite = folder, dataset, overwrite
+
+    def _path(self, spec: ModelSpec, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{spec.name}_x{self._dataset.scale}" / self._dataset.name / f"{name}.png"
+
+    def require_free(self, spec: ModelSpec) -> None:
+        """Raise BadInput where an image is there already and is not to be replaced."""
+        if self._folder is None or self._overwrite:
+            return
+        there = [path for pair in self._dataset.pairs if (path := self._path(spec, pair.name)).exists()]
+        if there:
+            raise BadInput(
+                f"{there[0]} is there already ({len(there)} in all). Pass --overwrite, or another --save-sr folder."
+            )
+
+    def writer(self, spec: ModelSpec) -> Callable[[str, U8], None] | None:
+        """Writes one image, whole or not at all; None where none is asked for."""
+        if self._folder is None:
+            return None
+        from runner.images import write_rgb
+
+        return lambda name, sr: write_rgb(self._path(spec, name), sr)

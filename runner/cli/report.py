@@ -82,18 +82,15 @@ def report(
     weights_dir: WeightsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Write index.html, results.csv, results.md and figures; print how many printed numbers hold, table by table.
+    """Write index.html, results, figures and the papers' tables; print how many printed numbers hold, table by table.
+
+    The page stands alone. tables/ holds Tables 1 to 6 as CSV, Markdown, LaTeX and JSON, printed and measured.
 
     --gallery adds pictures (--models, --images, --crop, --scale, --device choose): every network on the parts where
     they disagree most. Images of a data set keep their owner's licence; so does a page that holds them.
     """
-    from reports.assemble import assemble
-    from reports.claims import load_papers
-    from reports.ladder import load_ladders
     from reports.write import write
-    from runner import machine
-    from runner.plan import Task
-    from runner.store import Store, mark_stale
+    from runner.store import Store
 
     if data is not None and difference is None:
         raise BadInput("--data is the data set of a --difference. Pass --difference A B too, or --gallery DATA.")
@@ -108,17 +105,40 @@ def report(
         weights_dir=weights_dir or (),
         device=device,
     )
-    specs = catalogue()
     kept = Store(store)
     if live:
         _measure(kept, budget)
     if sweep:
         known = [*Store(COMMITTED).read().records, *kept.read().records]
         report_figures.count_sizes(report_gallery.listed(sweep), scale=scale, store=kept, known=known)
+    page = _assembled(kept)
+    if wish is not None:
+        page = replace(page, gallery=report_gallery.made(wish, page))
+    elif live:
+        page = replace(page, gallery=report_gallery.sample(scale, page))
+    asked = report_figures.difference_files(page, difference, scale=scale, dataset=data, out=out) if difference else {}
+    for path, content in asked.items():
+        write_bytes_atomically(path, content)
+        talk(f"wrote {escape(str(path))}")
+    written = write(page, out)
+    emit(_tally(page), as_json=as_json, columns=COLUMNS)
+    talk(f"wrote {escape(str(written[-1]))}")
+
+
+def _assembled(kept: Store) -> Report:
+    """The report of the committed records and those of a store, as of now."""
+    from reports.assemble import assemble
+    from reports.claims import load_papers
+    from reports.ladder import load_ladders
+    from runner import machine
+    from runner.plan import Task
+    from runner.store import Store, mark_stale
+
+    specs = catalogue()
     contents = [Store(COMMITTED).read(), kept.read()]
     records = [record for content in contents for record in content.records]
     commit = machine.git_commit()
-    page = assemble(
+    return assemble(
         tuple(specs.values()),
         load_papers(),
         mark_stale(records, specs, {task.value: task.version for task in Task}),
@@ -127,17 +147,6 @@ def report(
         ladders=load_ladders(),
         problems=[f"{p.path.name}: {p.reason}" for content in contents for p in content.problems],
     )
-    if wish is None and live:
-        wish = report_gallery.sample(scale)
-    if wish is not None:
-        page = replace(page, gallery=report_gallery.made(wish, page))
-    asked = report_figures.difference_files(page, difference, scale=scale, dataset=data, out=out) if difference else {}
-    for path, content in asked.items():
-        write_bytes_atomically(path, content)
-        talk(f"wrote {escape(str(path))}")
-    written = write(page, out)
-    emit(_tally(page), as_json=as_json, columns=COLUMNS)
-    talk(f"wrote {escape(str(written[-1]))}")
 
 
 def _measure(store: Store, budget_s: float) -> None:

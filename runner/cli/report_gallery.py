@@ -78,7 +78,7 @@ def wanted(
     )
 
 
-def sample(scale: int) -> Wanted | None:
+def sample(scale: int, page: Report) -> Gallery | None:
     """A small gallery of the data set that ships with the suite; None where no network has its weights here."""
     from runner.datasets import SAMPLE, open_dataset
     from zoo.weights import default_store
@@ -86,7 +86,12 @@ def sample(scale: int) -> Wanted | None:
     store = default_store()
     if not any(_has_weights(spec, scale, store) for spec in catalogue().values()):
         return None
-    return Wanted(dataset=open_dataset(SAMPLE, scale), store=store, number=2)
+    try:
+        return made(Wanted(dataset=open_dataset(SAMPLE, scale), store=store, number=2), page)
+    except EsrError as error:
+        # Nobody asked for it: a page without pictures is better than none.
+        talk(f"[yellow]no pictures:[/] {escape(str(error))}")
+        return None
 
 
 def listed(text: str | None) -> tuple[str, ...]:

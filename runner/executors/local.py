@@ -11,6 +11,7 @@ from runner.execute import InProcess
 from runner.executors.team import Team
 from runner.executors.worker import Card, Surroundings, WorkerDied, card
 from runner.isolation import at_child_start, clean_context, end, ending
+from runner.journal import StoreUnwritable
 from runner.plan import Job
 from zoo.facts import Measured
 
@@ -55,9 +56,11 @@ class LocalWorker:
     def hear(self) -> str | Measured:
         """What it says next."""
         try:
-            news: str | Measured = self._pipe.recv()
+            news: str | Measured | StoreUnwritable = self._pipe.recv()
         except (EOFError, OSError):
             raise self._death() from None
+        if isinstance(news, StoreUnwritable):
+            raise news
         return news
 
     def end(self) -> None:
@@ -110,4 +113,8 @@ def _serve(pipe: Connection, surroundings: Surroundings, threads: int) -> None:
                 job = pipe.recv()
             except EOFError:
                 os._exit(0)
-            pipe.send(measure(job, pipe.send))
+            try:
+                pipe.send(measure(job, pipe.send))
+            except StoreUnwritable as error:
+                # Of the journal, which is the driver's disk too: the run ends.
+                pipe.send(error)

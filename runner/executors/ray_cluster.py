@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -161,8 +162,8 @@ class RayWorker:
         "Ray's generator of what it says of its job."
 
     def give(self, job: Job) -> None:
-        """Send it a job; that it is dead shows when it is heard."""
-        self.news = self._actor.work.remote(job)
+        """Send it a job; that it is dead shows when it is heard. The driver's journals are not on its machine."""
+        self.news = self._actor.work.remote(replace(job, journal=None))
 
     def hear(self) -> str | Measured:
         """What it says next."""

@@ -92,12 +92,9 @@ class Team(Generic[W]):
         for worker in list(self._staff()):
             if worker in self._busy:
                 continue
-            task = next((task for task in waiting if self._may(worker, task)), None)
+            task = self._next(worker, waiting, tell)
             if task is None:
                 continue
-            waiting.remove(task)
-            if task.death is None:
-                tell(task.index, None)
             try:
                 worker.give(task.job)
             except WorkerDied:
@@ -106,6 +103,14 @@ class Team(Generic[W]):
                 waiting.insert(0, task)
             else:
                 self._busy[worker] = task
+
+    def _next(self, worker: W, waiting: list[_Task], tell: Tell) -> _Task | None:
+        """The first task that the worker may take and no other run is at; it waits no longer, nor do those left out."""
+        while (task := next((task for task in waiting if self._may(worker, task)), None)) is not None:
+            waiting.remove(task)
+            if task.death is not None or tell(task.index, None):
+                return task
+        return None
 
     def _may(self, worker: W, task: _Task) -> bool:
         neighbours = [other for at, other in self._busy.items() if at.card.place == worker.card.place]

@@ -58,7 +58,7 @@ def check(
         finite &= bool(torch.isfinite(sr).all())
         own.append(_psnr(sr, hr, dataset.scale))
         if plain is not None:
-            with torch.backends.cudnn.flags(allow_tf32=False):
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 expected = _run(plain, cut, dataset.scale, rule, fitted=fitted, batch=1, place=lambda t: t.to(device))
             differences.append(float((sr - expected).abs().max()))
             reference.append(_psnr(expected, hr, dataset.scale))

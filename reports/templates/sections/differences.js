@@ -24,14 +24,11 @@ esr.section("differences", ({ payload }) => {
     state.first = choices(byId("diff-first"), models, kept(state.first) ? state.first : set.models[best[0]][0]);
     state.second = choices(byId("diff-second"), models, kept(state.second) && state.second !== state.first ? state.second : set.models[best.find((i) => set.models[i][0] !== state.first)][0]);
   }
-  /** [low, high] of the mean of a minus b; the pairs lie row by row above the diagonal. */
+  /** [low, high] of the mean of a minus b, where the report has it. */
   function interval(set, a, b) {
-    let n = 0;
-    while ((n * (n - 1)) / 2 < set.intervals.length) n += 1;
-    const [i, j] = a < b ? [a, b] : [b, a];
-    if (a === b || j >= n) return null;
-    const found = set.intervals[i * n - (i * (i + 1)) / 2 + (j - i - 1)];
-    return a < b ? found : [-found[1], -found[0]];
+    set.found ??= new Map(set.intervals.map(([i, j, low, high]) => [`${i} ${j}`, [low, high]]));
+    const there = set.found.get(`${a} ${b}`), back = set.found.get(`${b} ${a}`);
+    return there ?? (back ? [-back[1], -back[0]] : null);
   }
   function compare() {
     const set = sets[state.set];
