@@ -178,6 +178,9 @@ class FDIWN(nn.Module):
     mean-shifted one. Both mean shifts are trained in the released networks, hence not frozen.
     """
 
+    channels_last_pays = False
+    """On a CPU it ran at 0.77 of its speed: its other operations want whole channels."""
+
     def __init__(self, *, scale: int, widths: Widths, schedule: tuple[int, ...], raw_skip: bool) -> None:
         super().__init__()
         self.raw_skip = raw_skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from zoo.contract import ModelSpec, Paper, Weights
@@ -50,8 +51,9 @@ class LKDB(DistillationSteps):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.c6(self.atten(self.distill(x)))
-        # A permuted view would turn the memory order of all that follows to channels last.
-        return pixelwise(self.pixel_norm, y).contiguous() + x
+        # A permuted view would turn the memory order of all that follows to channels last, unless it is that already.
+        order = torch.contiguous_format if y.is_contiguous() else torch.channels_last
+        return pixelwise(self.pixel_norm, y).contiguous(memory_format=order) + x
 
 
 class LKDN(DistillationNetwork):

@@ -55,9 +55,17 @@ class BranchedUpsampler(nn.Module):
         return self.shuffle(self.conv1(x) + self.conv3(x) + deep)
 
 
+class TrainingLKDNS(LKDN):
+    """LKDN with branches; its fast form is the deployed one."""
+
+    def fast_form(self) -> nn.Module:
+        """The branches folded."""
+        return reparameterise(self)
+
+
 def lkdn_s_train() -> LKDN:
     """LKDN-S (x4) in its training form, with its own initialisation."""
-    return LKDN(
+    return TrainingLKDNS(
         scale=4,
         num_feat=NUM_FEAT,
         num_block=NUM_BLOCK,
@@ -67,7 +75,7 @@ def lkdn_s_train() -> LKDN:
 
 
 def reparameterise(training: LKDN) -> LKDN:
-    """The deployed LKDN-S with the function of a training-form one; folded in float64, float32 on the same device."""
+    """The deployed LKDN-S with the function of a training-form one; folded in float64, then as it was."""
     with torch.device("meta"):
         deployed = lkdn_s()
     deployed.load_state_dict(fold_branches(training.state_dict()), strict=True, assign=True)
@@ -75,7 +83,8 @@ def reparameterise(training: LKDN) -> LKDN:
 
 
 def fold_branches(training: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of the deployed form from that of the training form."""
+    """State dict of the deployed form from that of the training form, in the same dtype."""
+    dtype = next(iter(training.values())).dtype
     exact = {key: value.double() for key, value in training.items()}
     folded = {key: value for key, value in exact.items() if "rep1x1" not in key and not key.startswith("upsampler.")}
     for layer in REFINING_LAYERS:
@@ -86,7 +95,7 @@ def fold_branches(training: Mapping[str, Tensor]) -> dict[str, Tensor]:
         folded[f"{layer}.dw.bias"] = exact[f"{layer}.dw.bias"] + exact[f"{layer}.rep1x1.bias"]
     weight, bias = _fold_upsampler(exact)
     folded["upsampler.0.weight"], folded["upsampler.0.bias"] = weight, bias
-    return {key: value.float() for key, value in folded.items()}
+    return {key: value.to(dtype) for key, value in folded.items()}
 
 
 def _fold_upsampler(exact: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -33,12 +33,14 @@ class OffersFastForm(Protocol):
 def optimize(model: nn.Module) -> nn.Module:
     """The fast form of an eval-mode network: equal output up to rounding; `model` is left as it is.
 
-    The result is for inference only: it is in eval mode and its parameters take no gradient.
+    The result is for inference only: it is in eval mode and its parameters take no gradient. It computes with channels
+    last in memory, unless the model has an attribute `channels_last_pays` that is False.
     """
     _let_the_allocator_keep_bands()
     network = copy.deepcopy(model).eval().requires_grad_(False)
     with torch.no_grad():
-        fast = FastForm(_replaced(network))
+        order = torch.channels_last if getattr(model, "channels_last_pays", True) else torch.contiguous_format
+        fast = FastForm(_replaced(network), order)
     for hook in network._forward_pre_hooks.values():
         fast.register_forward_pre_hook(hook)
     fast.network._forward_pre_hooks.clear()
@@ -55,14 +57,14 @@ def _let_the_allocator_keep_bands() -> None:
 
 
 class FastForm(nn.Module):
-    """A network whose maps have their channels last in memory; shapes are those of the network."""
+    """A network that gets its input, and so computes, in one memory format; shapes are those of the network."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, memory_format: torch.memory_format) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network, self.memory_format = network.to(memory_format=memory_format), memory_format
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        y: Tensor = self.network(x.contiguous(memory_format=self.memory_format))
         return y
 
 

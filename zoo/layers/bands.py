@@ -83,7 +83,9 @@ def in_bands(function: Callable[[Tensor], Tensor], x: Tensor, *, halo: int) -> T
         y = function(x[:, :, band.read])[:, :, band.keep]
         if y.shape[2] == x.shape[2]:
             return y
-        if out is None:
+        if out is None and x.is_contiguous():
+            out = x.new_empty(x.shape[0], y.shape[1], *x.shape[2:])
+        elif out is None:
             out = empty_map(x, y.shape[1])
         out[:, :, band.write] = y
     assert out is not None
