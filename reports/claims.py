@@ -163,12 +163,17 @@ def _load(path: Path) -> Paper:
         about = _PaperFile.model_validate(tomllib.loads(conditions.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise BadInput(f"{conditions.name}: {_first(error)}. Expected the form of agdn.toml.") from None
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"{conditions.name} does not describe {path.name}: {error}. See agdn.toml.") from None
     tables = {
         key: _table(key, entry, about=about, path=conditions) for key, entry in (about.__pydantic_extra__ or {}).items()
     }
-    claims = tuple(_claims(path, tables))
+    try:
+        claims = tuple(_claims(path, tables))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path.name} is no UTF-8 text: {error.reason}. Save it as UTF-8.") from error
+    except csv.Error as error:
+        raise BadInput(f"{path.name} is no CSV: {error}. Expected one number per line.") from error
     _check_layouts(conditions, about, claims)
     return Paper(
         key=path.stem, citation=about.citation, title=about.title, tables=MappingProxyType(tables), claims=claims

@@ -17,7 +17,7 @@ from runner.known_sets import ImageEntry, Manifest
 from runner.resize import modcrop_size
 from runner.resize_others import make_lr
 from zoo.contract import BadInput
-from zoo.files import write_text_atomically
+from zoo.files import made_folder, write_text_atomically
 from zoo.protocols import LrRecipe
 
 CROPS: Final = (2, 3, 4, 12)
@@ -145,12 +145,12 @@ def folder_when_complete(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` on success and vanishes on an error. Raises BadInput if it exists."""
     if target.exists():
         raise BadInput(f"{target} exists already. Remove it first, or name another folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        yield part
-        part.chmod(0o755)
-        part.rename(target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    with made_folder(target.parent):
+        part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        try:
+            yield part
+            part.chmod(0o755)
+            part.rename(target)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise

@@ -175,7 +175,8 @@ def open_dataset(
         if recipe is place.layout.lr_recipe and place.has_lr(scale):
             found, lr_source = place.lr_files(stems, scale), GIVEN
         elif made.is_dir():
-            found, prepared = match_lr(stems, made, scale, LAYOUTS[0].lr_stems), _read_manifest(made / MANIFEST_FILE)
+            found = match_lr(stems, made, scale, LAYOUTS[0].lr_stems)
+            prepared = _read_manifest(made / MANIFEST_FILE, recipe, scale)
         lr_paths |= {name: found.get(stem) for name, stem in zip(hr.paths, stems, strict=True)}
     pairs = tuple(Pair(name, path, lr_paths[name]) for name, path in hr.paths.items())
     return Dataset(hr=hr, scale=scale, recipe=recipe, lr_source=lr_source, pairs=pairs, prepared=prepared)
@@ -262,10 +263,16 @@ def lr_scales(place: Place) -> list[int]:
     return [scale for scale in SCALES if place.has_lr(scale)]
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path, recipe: LrRecipe, scale: int) -> Manifest:
     if not path.is_file():
         raise BadInput(f"{path} is missing, so nothing says how these LR images were made. Prepare them again.")
-    return Manifest.parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    manifest = Manifest.parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    if (manifest.recipe, manifest.scale) != (recipe.value, scale):
+        raise BadInput(
+            f"{path} says that its images are LR by {manifest.recipe} at x{manifest.scale}, its folder says "
+            f"{recipe.value} at x{scale}. Put the folder back where it was, or prepare the images again."
+        )
+    return manifest
 
 
 def prepared_folder(recipe: LrRecipe, scale: int) -> Path:

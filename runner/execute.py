@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runner import machine
 from runner.claims import Claims
@@ -71,6 +71,10 @@ class Event:
     "For PROGRESS: what was done."
     record: Measured | None = None
     "For FINISHED: the stored record."
+
+
+WAITING: Final = "waiting for another run on this store"
+"""What is told of a job that another run is at."""
 
 
 def _ignore(_event: Event) -> None:
@@ -161,7 +165,7 @@ def run(
         yield from measured(range(len(jobs)))
         while claims.postponed:
             index = claims.postponed.pop(0)
-            event(index, Phase.PROGRESS, "waiting for another run on this store")
+            event(index, Phase.PROGRESS, WAITING)
             if claims.wait(index):
                 yield from measured([index])
             yield from made_elsewhere()

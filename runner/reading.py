@@ -23,6 +23,7 @@ _WITHOUT: Final = b'\n  "values": {}\n },\n "provenance": {'
 _LIST: Final = b'": [\n'
 _LIST_END: Final = b"\n   ]"
 _NAME: Final = b'\n   "'
+NON_FINITE: Final = b'"float"'
 
 
 class LateValues(Mapping[str, Any]):
@@ -40,8 +41,10 @@ class LateValues(Mapping[str, Any]):
     def _short(self) -> dict[str, Any]:
         if self._parsed is None:
             try:
-                self._parsed = decode(json.loads(self._text))
-            except ValueError as error:
+                found = json.loads(self._text)
+                # Most records hold no number that JSON has no word for; looking for one takes longer than parsing.
+                self._parsed = decode(found) if NON_FINITE in self._text else found
+            except (ValueError, RecursionError) as error:
                 raise BadRecord(f"{self._path}: its values are not JSON ({error}). Move the file away.") from None
             self._text = b""
         return self._parsed

@@ -100,15 +100,17 @@ def to_text(record: Measured) -> str:
 def from_text(text: str) -> Measured:
     """The record of a file's text. Raises BadRecord: not JSON, another kind of file, or a newer schema."""
     try:
-        content = json.loads(text)
+        content = decode(json.loads(text))
     except ValueError as error:
         raise BadRecord(f"not JSON ({error}); it may be truncated") from error
+    except RecursionError as error:
+        raise BadRecord("no record of this suite: lists or objects stand in each other hundreds deep") from error
     if not isinstance(content, dict) or not isinstance(version := content.get("schema_version"), int):
         raise BadRecord("no record of this suite: it has no schema_version")
     if version > SCHEMA_VERSION:
         raise BadRecord(f"schema version {version}, newer than this suite's {SCHEMA_VERSION}: update the suite")
     try:
-        file = RecordFile.model_validate(decode(content))
+        file = RecordFile.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "record"

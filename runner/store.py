@@ -6,12 +6,14 @@ Writers hold a lock and publish a file by one rename, so that a reader, a second
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
 import urllib.parse
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,13 +142,14 @@ class Store:
         read = Reader().read if len(files) > QUICK_FROM else _thoroughly
         kept: dict[RunKey, Measured] = {}
         problems = []
-        for path in files:
-            record, problem = _read(path, read)
-            if record is not None:
-                earlier = kept.get(record.key)
-                kept[record.key] = record if earlier is None else _newer(earlier, record)
-            if problem is not None:
-                problems.append(problem)
+        with _no_collector():
+            for path in files:
+                record, problem = _read(path, read)
+                if record is not None:
+                    earlier = kept.get(record.key)
+                    kept[record.key] = record if earlier is None else _newer(earlier, record)
+                if problem is not None:
+                    problems.append(problem)
         return Contents(tuple(kept.values()), tuple(problems))
 
     def folder(self, key: RunKey) -> Path:
@@ -174,6 +177,18 @@ class Store:
                 warnings.warn(str(problem), RecordWarning, stacklevel=3)
             if record is not None:
                 yield record
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Records hold no cycles: looking for some again and again takes time that grows with the store."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def current(runs: Iterable[Measured]) -> Measured | None:

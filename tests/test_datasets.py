@@ -211,8 +211,7 @@ def test_a_damaged_image_leaves_no_prepared_folder(tmp_path: Path) -> None:
     (root / "HR" / "b.png").write_bytes(b"broken")
     with pytest.raises(BadInput, match="cannot be decoded"):
         write_lr(open_hr(str(root)), 4, LrRecipe.MATLAB_U8, tmp_path / "out")
-    assert not list((tmp_path / "out").rglob("*.png"))
-    assert not list((tmp_path / "out" / "LR_matlab-u8").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_verify_says_which_images_differ_are_missing_or_are_too_many(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from reports.paper_tables import PaperView
 from runner.cli.report import COMMITTED
 from runner.store import Store
 from tests.made_records import evaluated, spec
+from tests.shared import ROOT
 from zoo.catalogue import catalogue
 
 EVIL = r"a|b <script>alert(1)</script> \input{/etc/passwd} $x_1$ 50% #1 & ~ ^ {} `q` 'q' \"q\" Ünï 中文 ×" + "\n| c |"
@@ -187,3 +188,11 @@ def test_latex_compiles_without_a_complaint(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
     assert "Undefined" not in done.stdout
+
+
+def test_the_readme_shows_table_3_as_it_is_written() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("<!-- table3 -->\n")[2].partition("<!-- /table3 -->")[0]
+    view = next(view for view in REPORTS["committed"].papers if view.stem == "table3")
+    assert shown == table_markdown(view, Mode.BOTH), "copy tables/table3.md of a report on the committed records"
+    assert MarkdownIt("commonmark").enable("table").render(readme).count("<table>") == 2

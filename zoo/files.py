@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -19,19 +19,33 @@ def sha256_of(path: Path) -> str:
 @contextmanager
 def atomic_target(path: Path) -> Iterator[Path]:
     """`with atomic_target(path) as part:` write to `part`; on success it becomes `path`, on an error it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
+    with made_folder(path.parent):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            # mkstemp makes files private; published files get the usual mode.
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder that is there for a block; on an error the folders that were made for it go again if they are empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        # mkstemp makes files private; published files get the usual mode.
-        part.chmod(0o666 & ~_umask())
-        part.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except BaseException:
-        part.unlink(missing_ok=True)
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
         raise
 
 

@@ -191,12 +191,12 @@ def read_state_dict(path: Path, declared: Weights | None) -> dict[str, Tensor]:
     else:
         entry = next((name for name in USER_ENTRIES if isinstance(content.get(name), Mapping)), None)
         tensors = content if entry is None else content[entry]
-        prefix = "module." if tensors and all(key.startswith("module.") for key in tensors) else ""
+        prefix = "module." if tensors and all(str(key).startswith("module.") for key in tensors) else ""
         rename = str
-    bad = [key for key, value in tensors.items() if not isinstance(value, Tensor)]
+    bad = [key for key, value in tensors.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if bad:
         raise WeightsError(
-            f"{path} is not a state dict: {', '.join(map(str, bad[:5]))} hold no tensor. "
+            f"{path} is not a state dict: {', '.join(map(str, bad[:5]))} hold no tensor under a name. "
             f"Expected tensors by name, at the top or under {', '.join(USER_ENTRIES)}."
         )
     return {rename(key.removeprefix(prefix)): value for key, value in tensors.items()}

@@ -168,7 +168,8 @@ const esr = (() => {
   }
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   document.addEventListener("click", (event) => { if (pinned && !event.target.closest("td.n, #card")) hide(); });
-  document.addEventListener("scroll", (event) => { if (event.target !== card) hide(); }, true);
+  // A card that is still to come stays so: focus and pointer may have caused the scrolling.
+  document.addEventListener("scroll", (event) => { if (event.target !== card && !card.hidden) hide(); }, true);
 
   // --- sections and navigation -------------------------------------------------------------------------------------
   const inits = new Map(), live = new Map();

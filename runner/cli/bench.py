@@ -260,10 +260,14 @@ def _run(plan: Plan, store: Store, executor: Executor) -> list[Measured]:
 
 
 def follow(bar: Progress, task: TaskID, event: Event) -> None:
-    """Show where a run stands; on a file or pipe, a line for each finished job."""
+    """Show where a run stands; on a file or pipe, a line for each finished job and each that another run is at."""
+    from runner.execute import WAITING
+
     label = escape(" ".join(word for word in (event.job.label, event.detail) if word))
     bar.update(task, description=label)
     if event.record is None:
+        if bar.disable and event.detail == WAITING:
+            bar.console.print(label)
         return
     bar.advance(task)
     outcome = event.record.outcome

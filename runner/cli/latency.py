@@ -131,7 +131,7 @@ def words(allowed: tuple[str, ...], text: str, option: str, *, most: int | None 
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
     if most is not None and len(found) > most:
         raise BadInput(f"{option} {text} is more than one. Expected one of: {', '.join(allowed)}.")
-    if bad := next((word for word in found if word not in allowed), None):
+    if (bad := next((word for word in found if word not in allowed), None)) is not None:
         several = "" if most == 1 else "; several with commas"
         raise BadInput(f"{option} has no {bad!r}. Expected one of: {', '.join(allowed)}{several}.")
     return found

@@ -148,7 +148,9 @@ def _read_entries(path: Path) -> list[Entry]:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is no UTF-8 text: {error.reason}. Save it as UTF-8.") from error
     if path.suffix == ".json":
-        return entries_of(read_results(text, where=str(path)))
+        if not (entries := entries_of(read_results(text, where=str(path)))):
+            raise BadInput(f"{path} names no team. Expected one entry per team.")
+        return entries
     return read_teams(text, where=str(path))
 
 

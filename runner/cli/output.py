@@ -69,13 +69,18 @@ def emit(
     console = Console(width=width, highlight=False)
     if title:
         # Not the table's own title, which wraps at the table's width.
-        console.print(f"\n[bold]{escape(title)}[/]")
+        console.print(f"\n[bold]{escape(encodable(title))}[/]")
     console.print(table)
 
 
 def json_text(rows: Sequence[Row]) -> str:
     """Rows as the JSON array that `emit` prints, for a command that keeps it in a file too."""
-    return json.dumps([_jsonable(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
+    return encodable(json.dumps([_jsonable(row) for row in rows], indent=2, ensure_ascii=False)) + "\n"
+
+
+def encodable(text: str) -> str:
+    """Text that UTF-8 can hold: a file name of other bytes arrives with surrogates, which become escapes of JSON."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _cell(value: Any, decimals: int | None) -> str:
@@ -89,7 +94,7 @@ def _cell(value: Any, decimals: int | None) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:,.0f}"
-    return escape(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
+    return escape(encodable(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)))
 
 
 def _jsonable(value: Any) -> Any:

@@ -82,7 +82,9 @@ def report(
     weights_dir: WeightsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Write index.html, results.csv, results.md and figures; print how many printed numbers hold, table by table.
+    """Write index.html, results, figures and the papers' tables; print how many printed numbers hold, table by table.
+
+    The page stands alone. tables/ holds Tables 1 to 6 as CSV, Markdown, LaTeX and JSON, printed and measured.
 
     --gallery adds pictures (--models, --images, --crop, --scale, --device choose): every network on the parts where
     they disagree most. Images of a data set keep their owner's licence; so does a page that holds them.

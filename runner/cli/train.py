@@ -142,6 +142,8 @@ def train(
     with Reporter(fabric.is_global_zero, out / "tensorboard" if tensorboard else None) as reporter:
         opened = first_on_the_first(open_images, fabric, reporter.decoding)
         if not resume:
+            # Images that cannot be used are said before the folder is claimed: a run that never began is none.
+            opened(stages[0])
             stages = _scaled(stages, opened, fabric, pace, iterations, budget_s)
             if fabric.is_global_zero:
                 begin(stages, out)

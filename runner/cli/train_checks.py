@@ -14,7 +14,7 @@ from rich.markup import escape
 from runner.cli.output import talk
 from runner.patches import LrSource, OnBad
 from zoo.catalogue import find
-from zoo.contract import BadInput
+from zoo.contract import BadInput, EsrError
 
 if TYPE_CHECKING:
     from runner.patches import TrainingImages
@@ -39,9 +39,16 @@ def exit_when_interrupted(next_step: str) -> Iterator[None]:
 
 
 def require_fit(recipe: Recipe) -> None:
-    """Raise BadInput or UnknownScale where the network cannot take the recipe's patches."""
-    spec = find(recipe.model)
-    spec.require_scale(recipe.scale)
+    """Raise BadInput where the network cannot take the recipe's patches."""
+    try:
+        spec = find(recipe.model)
+    except EsrError as error:
+        raise BadInput(f"The recipe {recipe.label}: {error}") from error
+    if recipe.scale not in spec.scales:
+        raise BadInput(
+            f"The recipe {recipe.label}: {spec.name} has no x{recipe.scale} build. "
+            f"Set scale to one of {', '.join(map(str, spec.scales))}."
+        )
     if not spec.learned:
         raise BadInput(f"{spec.name} is a fixed function: there is nothing to train. `esr models` lists networks.")
     if recipe.lr_patch_px < spec.min_side_px or recipe.lr_patch_px % spec.size_multiple_px:

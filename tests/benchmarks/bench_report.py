@@ -17,9 +17,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from reports.assemble import assemble
+from reports.claims import load_papers
+from reports.write import write
 from runner.cli.report import COMMITTED
 from runner.records import to_text
 from runner.store import Store
+from tests.made_records import counted, spec
+from tests.test_browser import ARGUMENTS, CHROMIUM
 from zoo.facts import Measured, Ok
 
 NETWORKS = 1010
@@ -30,14 +37,15 @@ RUNS = 3
 RECORDS = NETWORKS * len(SCALES) * (1 + len(DATASETS) + len(THREADS)) * RUNS
 SECONDS = 10.0
 BYTES = 2**30
+RENDER_SECONDS = 3.0
 
 
 def _records(name: str, scale: int) -> Iterator[Measured]:
     """One network's records, with values of the size that real ones have."""
     committed = Store(COMMITTED).read().records
     pick = {(r.key.task, r.key.dataset): r for r in committed if (r.key.model, r.key.scale) == ("agdn", 4)}
-    counted = pick["complexity", None]
-    yield replace(counted, key=replace(counted.key, model=name, scale=scale))
+    cost = pick["complexity", None]
+    yield replace(cost, key=replace(cost.key, model=name, scale=scale))
     sizes = {"Set5": "Set5", "Set14": "Set14", "B100": "B100", "Urban100": "B100", "Manga109": "B100"}
     for dataset in DATASETS:
         run = pick["quality", sizes[dataset]]
@@ -45,10 +53,10 @@ def _records(name: str, scale: int) -> Iterator[Measured]:
         yield replace(run, key=replace(run.key, model=name, scale=scale, dataset=dataset, protocol=protocol))
     for threads in THREADS:
         protocol = f"cpu-plain-float32-contiguous-n1-lr128x128-t{threads}"
-        key = replace(counted.key, model=name, scale=scale, task="latency", protocol=protocol, environment="e" * 16)
+        key = replace(cost.key, model=name, scale=scale, task="latency", protocol=protocol, environment="e" * 16)
         samples = [10.0 + i / 7 for i in range(50)]
         values = {"median_ms": 12.5, "p10_ms": 11.0, "p90_ms": 15.0, "samples_ms": samples, "noise": False}
-        yield replace(counted, key=key, outcome=Ok(values=values))
+        yield replace(cost, key=key, outcome=Ok(values=values))
 
 
 def make_store(root: Path) -> Path:
@@ -92,6 +100,31 @@ def test_a_report_of_a_hundred_thousand_records(tmp_path: Path) -> None:
     assert peak < BYTES, f"{peak / 2**20:.0f} MiB"
 
 
+def rendered_once(networks: int) -> float:
+    """Seconds from opening a page of this many networks to its first rows on screen, by the page's own clock."""
+    from playwright.sync_api import sync_playwright
+
+    names = [f"net_{i}" for i in range(networks)]
+    records = [counted(name, params=1000 + i, multi_adds=10**9 + i) for i, name in enumerate(names)]
+    specs = [spec(name, scales=(4,)) for name in names]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        report = assemble(specs, load_papers(), records, created_utc="2024-05-06T08:00:00Z", suite="made up")
+        write(report, Path(folder))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(f"{(Path(folder) / 'index.html').as_uri()}#results")
+        page.locator("#table tbody tr").first.wait_for()
+        milliseconds = page.evaluate("performance.now()")
+        browser.close()
+    return float(milliseconds) / 1000
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_ten_thousand_networks_are_on_screen_within_three_seconds() -> None:
+    seconds = rendered_once(10_000)
+    assert seconds < RENDER_SECONDS, f"{seconds:.1f} s"
+
+
 def main() -> None:
     """Print seconds and memory of two calls; the first reads from a cold cache where the records are new."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,6 +133,8 @@ def main() -> None:
         for call in (1, 2):
             seconds, peak = report_once(store, Path(scratch) / "out")
             print(f"call {call}: {seconds:.1f} s, {peak / 2**20:.0f} MiB")
+        if CHROMIUM:
+            print(f"10,000 networks on screen: {rendered_once(10_000):.2f} s")
         print(f"page {(Path(scratch) / 'out' / 'index.html').stat().st_size / 2**20:.1f} MiB")
 
 
