@@ -212,6 +212,9 @@ def _window_indices(length: int, window: int, device: torch.device) -> Tensor:
 
     In arithmetic that an exporter can write down for any length. No negative number is divided: ONNX rounds to zero.
     """
+    if torch.jit.is_tracing():
+        # Its sizes are tensors (fvcore traces so), which the symbolic functions refuse.
+        length = int(length)
     side = torch.sym_min(length, window)
     gaps = torch.sym_max((length - 1) // side, 1)
     step = torch.sym_max((length - side + gaps - 1) // gaps, 1)
