@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,9 @@ from agdn.network import SGSABlock, window_starts
 from zoo.layers.bands import Ahead, bands_pay
 from zoo.layers.fused import conv
 from zoo.layers.norm import ChannelLayerNorm
+
+QKV_VALUES: Final = 3_000_000
+"""Queries, keys and values that are in work at a time: 12 MB in float32."""
 
 
 def normalised(x: Tensor, norm: ChannelLayerNorm) -> Tensor:
@@ -45,19 +50,28 @@ class FastAttention(nn.Module):
             ready.upto(min(h, stop + 1))
             # The rows from `filled` on hold no sum yet, those before it that of the windows above.
             out[:, :, filled:stop].zero_()
-            self._add_windows(x, out, step, cols, kh, kw)
+            for some in self._together(x, cols, kh * kw):
+                self._add_windows(x, out, step, some, kh, kw)
             filled, done = stop, steps[i + 1][0] if i + 1 < len(steps) else h
             finished = slice(step[0], done)
             out[:, :, finished].mul_(share[finished]).add_(x[:, :, finished])
 
+    def _together(self, x: Tensor, cols: list[int], window_pixels: int) -> list[list[int]]:
+        """The columns in groups whose queries, keys and values fit the cache."""
+        count = (
+            max(1, QKV_VALUES // (x.shape[0] * self.qkv.out_channels * window_pixels)) if bands_pay(x) else len(cols)
+        )
+        return [cols[i : i + count] for i in range(0, len(cols), count)]
+
     def _add_windows(self, x: Tensor, out: Tensor, rows: list[int], cols: list[int], kh: int, kw: int) -> None:
         """Add the attention of the windows at these rows and columns to `out`."""
-        first, stop, height = rows[0], rows[-1] + kh, x.shape[2]
-        top, bottom = max(0, first - 1), min(height, stop + 1)
-        qkv = conv(normalised(x[:, :, top:bottom], self.norm), self.qkv.weight)
-        qkv = conv(qkv, self.qkv_dwconv.weight, padding=1, groups=self.qkv_dwconv.groups)
-        qkv = qkv.permute(0, 2, 3, 1)[:, first - top : stop - top]
-        tiles = torch.stack([qkv[:, r - first : r - first + kh, c : c + kw] for r in rows for c in cols], dim=1)
+        first, stop, start, end = rows[0], rows[-1] + kh, cols[0], cols[-1] + kw
+        top, left = max(0, first - 1), max(0, start - 1)
+        qkv = conv(normalised(x[:, :, top : stop + 1, left : end + 1], self.norm), self.qkv.weight)
+        qkv = conv(qkv, self.qkv_dwconv.weight, padding=1, groups=self.qkv_dwconv.groups).permute(0, 2, 3, 1)
+        tiles = torch.stack(
+            [qkv[:, r - top : r - top + kh, c - left : c - left + kw] for r in rows for c in cols], dim=1
+        )
         attended = self._attend(tiles.flatten(0, 1).flatten(1, 2)).view(*tiles.shape[:-1], -1)
         out = out.permute(0, 2, 3, 1)
         for i, r in enumerate(rows):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.contract import ModelSpec, Paper, Weights
+from zoo.contract import ModelSpec, Origin, Paper, Weights
 from zoo.layers.attention import ESA, ContrastChannelAttention, bsconv3x3
 from zoo.layers.convolution import BSConv, pixel_shuffle_tail
 from zoo.layers.dispersion import MVSA_LEVELS, DispersionAttention, ResidualBody
@@ -268,6 +268,17 @@ AGDN_WEIGHTS = {
     4: _released(4, size_bytes=2674766, sha256="ca2a1c952f44f104f3f5aa327b59efcec985775c6451bbaa132ec98be48a3dfc"),
 }
 
+TRAINED_HERE = Weights(
+    # How it was trained, and what it reaches, stands in the .json beside it.
+    file="agdn/weights/agdn_s_x4_bsds400.safetensors",
+    sha256="e7e784c69400c14848f0717c818d1d203dae518da7be1be2f333c4a1953f4d4c",
+    size_bytes=302712,
+    url=None,
+    licence="MIT",
+    origin=Origin.BUNDLED,
+    note="trained here, 8.63k of 10k steps on BSDS400",
+)
+
 MIN_SIDE_PX = 15
 """Below it the 7x7 pooling of MVSA leaves one pixel, which the next reflect padding cannot mirror."""
 
@@ -308,6 +319,7 @@ SPECS = (
                 licence="MIT",
             )
         },
+        bundled={4: TRAINED_HERE},
         note="Team 31 of NTIRE 2024, winner of its FLOPs track.",
     ),
 )

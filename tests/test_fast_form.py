@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import zoo
+from agdn import fast_attention
 from agdn.fast import FastAGDN
 from agdn.network import AGDN
 from tests import shared
@@ -34,6 +35,7 @@ GOLDEN = [
 def many_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small images are cut into as many bands as their halos allow."""
     monkeypatch.setattr(bands, "BAND_PIXELS", 64)
+    monkeypatch.setattr(fast_attention, "QKV_VALUES", 2 * 36 * 16 * 16)
 
 
 def _network(name: str, scale: int) -> nn.Module:

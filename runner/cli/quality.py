@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from runner.datasets import Dataset
+    from runner.execute import Event
     from runner.images import U8
 
 COLUMNS = {
@@ -252,7 +253,7 @@ def _kept(
     device: str,
 ) -> dict[str, Any]:
     """Values of the record that the store holds, or that is made now. Raises JobFailed with the record's reason."""
-    from runner.execute import run
+    from runner.execute import WAITING, run
     from runner.plan import NO_WEIGHTS, Policy, Protocols, Selection, Task, expand
     from runner.store import Store
 
@@ -271,7 +272,13 @@ def _kept(
     plan = expand(selection, store, Policy.FAILED)
     with progress() as bar:
         task = bar.add_task(f"{reference} x{scale} on {data}", total=None)
-        made = list(run(plan.jobs, store, lambda event: bar.update(task, description=event.detail or event.job.label)))
+
+        def follow(event: Event) -> None:
+            bar.update(task, description=escape(event.detail or event.job.label))
+            if event.detail == WAITING:
+                talk(f"{escape(event.job.label)}: {WAITING}")
+
+        made = list(run(plan.jobs, store, follow))
     (record,) = (*plan.held, *made)
     if isinstance(record.outcome, Failed):
         raise JobFailed(record.outcome.message)

@@ -7,7 +7,9 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
@@ -81,11 +83,12 @@ def _joined(ray: Any, address: str) -> Iterator[None]:
             f"The Ray cluster at {address} cannot be joined: {problem} Expected the head of a cluster that this "
             f"machine is a node of (`ray start --address=HOST:PORT`), with the same versions of Ray and Python."
         )
-    ray.init(address=address, **_QUIET)
     try:
+        with _ctrl_c_waits():
+            ray.init(address=address, **_QUIET)
         yield
     finally:
-        ray.shutdown()
+        _leave(ray)
 
 
 def _try(address: str) -> str | None:
@@ -105,18 +108,40 @@ def _own(ray: Any, cpus: int) -> Iterator[None]:
     """A Ray of this process's own: loopback only, no dashboard, its files gone at the end."""
     folder = _short_folder()
     try:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
-            **_QUIET,
-        )
+        with _ctrl_c_waits():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+                **_QUIET,
+            )
         yield
     finally:
-        ray.shutdown()
+        _leave(ray)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave(ray: Any) -> None:
+    with _ctrl_c_waits():
+        ray.shutdown()
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done: Ray crashes when it is stopped half started or half ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _short_folder() -> Path:

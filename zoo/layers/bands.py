@@ -48,7 +48,7 @@ def bands(x: Tensor, *, halo: int) -> Iterator[Band]:
     n, _, h, w = x.shape
     count = 1
     if bands_pay(x):
-        count = max(1, min(round(n * h * w / BAND_PIXELS), h // max(2 * halo, 1)))
+        count = max(1, min(round(n * h * w / BAND_PIXELS), h // max(4 * halo, 1)))
     for i in range(count):
         start, stop = h * i // count, h * (i + 1) // count
         yield Band(start, stop, max(0, start - halo), min(h, stop + halo))

@@ -67,7 +67,7 @@ esr.section("figures", ({ payload }) => {
   function markers(entries, marker, places) {
     const all = entries.every(emphasised);
     return {
-      type: "scatter", mode: "markers+text", x: entries.map((e) => e.x), y: entries.map((e) => e.y), entries, hoverinfo: "none", cliponaxis: true,
+      type: "scatter", mode: entries.some((e) => places.has(e)) ? "markers+text" : "markers", x: entries.map((e) => e.x), y: entries.map((e) => e.y), entries, hoverinfo: "none", cliponaxis: true,
       text: entries.map((e) => (places.has(e) ? plain(shortened(e.point.name)) : "")), textposition: entries.map((e) => places.get(e) ?? "top center"), textfont: { size: FONT_PX },
       marker: { size: entries.map(diameter), ...marker }, selectedpoints: all ? null : entries.flatMap((e, i) => (emphasised(e) ? [i] : [])),
       selected: { marker: { opacity: 0.85 } }, unselected: { marker: { opacity: 0.12 }, textfont: { color: "rgba(0,0,0,0)" } },
