@@ -2,7 +2,8 @@
 
 Issue 7 asks for 1.3x. One thread, its processor time on a shared machine: 2.9x on files of DIV2K's size, 1.1x on files
 of BSDS's size, where the bound is not held. Both train AGDN-S x4 on the same pictures with the same batch; the loops
-take turns, so that what else the machine does falls on both. `python -m tests.benchmarks.bench_training` prints the ratio alone.
+take turns, so that what else the machine does falls on both. `python -m tests.benchmarks.bench_training` prints the
+ratios alone.
 """
 
 from __future__ import annotations
