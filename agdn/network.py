@@ -207,13 +207,13 @@ def window_starts(length: int, window: int) -> list[int]:
     return [*range(0, length - window, step), length - window]
 
 
-def _window_indices(length: int, window: int, device: torch.device) -> Tensor:
+def _window_indices(length: int | Tensor, window: int, device: torch.device) -> Tensor:
     """(windows, min(length, window)) pixel indices along one side, from `window_starts`.
 
     In arithmetic that an exporter can write down for any length. No negative number is divided: ONNX rounds to zero.
     """
-    if torch.jit.is_tracing():
-        # Its sizes are tensors (fvcore traces so), which the symbolic functions refuse.
+    if isinstance(length, Tensor):
+        # A size under torch.jit.trace, by which fvcore counts; the symbolic functions refuse it.
         length = int(length)
     side = torch.sym_min(length, window)
     gaps = torch.sym_max((length - 1) // side, 1)
