@@ -19,7 +19,7 @@ VENUE: Final = "trained here"
 
 
 def rows_of_bundled(specs: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
-    """A stand-in for every network with bundled weights, named by how they were trained."""
+    """A stand-in for every network with bundled weights; its note says how they were trained."""
     return tuple(_row(spec) for spec in specs if spec.bundled)
 
 
@@ -28,10 +28,10 @@ def _row(spec: ModelSpec) -> ModelSpec:
     return replace(
         spec,
         name=f"{spec.name}{SUFFIX}",
-        display_name=f"{spec.display_name} ({about})",
+        display_name=f"{spec.display_name} ({VENUE})",
         weights={},
         paper=replace(spec.paper, venue=VENUE) if spec.paper else None,
-        note=f"The network of {spec.display_name} with weights that this suite trained and ships, not its authors'.",
+        note=f"The network of {spec.display_name} with weights of this suite ({about}), not its authors'.",
     )
 
 

@@ -51,20 +51,25 @@ def test_the_file_is_the_declared_one_and_its_record_is_of_it(name: str, scale: 
     assert (sha256_of(path), path.stat().st_size) == (declared.sha256, declared.size_bytes)
     assert declared.origin is Origin.BUNDLED
     assert (record["model"], record["scale"], record["weights_sha256"]) == (name, scale, declared.sha256)
-    (stage,) = record["stages"]
-    assert 0 <= stage["iterations"] - stage["curve"][-1]["iteration"] < 100
+    stages = record["stages"]
+    assert all(0 <= stage["iterations"] - stage["curve"][-1]["iteration"] < 100 for stage in stages)
     # The note that tables print says what the record says, and of a run that was cut short how much of it there is.
-    done, whole = (f"{steps / 1000:.3g}k" for steps in (stage["iterations"], stage["recipe"]["iterations"]))
+    done, whole = (
+        f"{sum(counts) / 1000:.3g}k"
+        for counts in zip(*((stage["iterations"], stage["recipe"]["iterations"]) for stage in stages), strict=True)
+    )
     steps = done if done == whole else f"{done} of {whole}"
-    assert declared.note == f"trained here, {steps} steps on {', '.join(stage['recipe']['data'])}"
-    assert record["git_commit"]
-    assert "dirty" not in record["git_commit"]
+    (data,) = {tuple(stage["recipe"]["data"]) for stage in stages}
+    assert declared.note == f"trained here, {steps} steps on {', '.join(data)}"
+    assert all(stage["git_commit"] and "dirty" not in stage["git_commit"] for stage in stages)
+    # Each training starts from the weights that the one before it ended with.
+    assert [stage["recipe"]["start"] is not None for stage in stages] == [False] + [True] * (len(stages) - 1)
 
 
-def test_its_recipe_is_the_one_that_ships() -> None:
-    (stage,) = record_of("agdn_s", 4)["stages"]
-    (recipe,) = load_stages("agdn_s_x4_short")
-    assert recipe.difference(Recipe.model_validate(stage["recipe"])) == []
+def test_its_recipes_are_those_that_ship() -> None:
+    for stage in record_of("agdn_s", 4)["stages"]:
+        (recipe,) = load_stages(stage["recipe"]["name"])
+        assert recipe.difference(Recipe.model_validate(stage["recipe"])) == []
 
 
 def test_it_gives_what_its_record_says() -> None:
@@ -122,7 +127,8 @@ def test_they_have_a_row_of_their_own_and_no_verdict_rests_on_them() -> None:
     own = rows[f"agdn_s{SUFFIX}"]
     assert own.slots[place].measured.text == "32.03"
     assert own.slots[place].printed is None
-    assert own.display_name == f"AGDN-S ({spec.bundled[4].note})"
+    assert own.display_name == "AGDN-S (trained here)"
+    assert spec.bundled[4].note in own.note
     assert own.venue == VENUE
     judged = [j for j in report.judgements if j.claim.model == "agdn_s" and j.claim.dataset == "Set5"]
     assert judged
