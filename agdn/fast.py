@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from agdn.fast_attention import FastAttention, normalised
 from agdn.network import AGDB, AGDN, RCCA, SGSABlock
-from zoo.layers.bands import Ahead, Band, bands, empty_map
+from zoo.layers.bands import Ahead, Band, bands, empty_map, part_of
 from zoo.layers.convolution import BSConv
 from zoo.layers.dispersion import DispersionAttention, ResidualBody
 from zoo.layers.fast_dispersion import FastDispersion
@@ -88,7 +88,7 @@ class FastBlock(nn.Module):
     def forward(self, x: Tensor, out: Tensor, scratch: Tensor) -> None:
         """Write the block's output of `x` to `out`; what `scratch` holds afterwards means nothing."""
         height = x.shape[2]
-        ready = self._distil(x, out)
+        ready = self._distil(x, out, scratch)
         if self.rcca is not None:
             ready = self.rcca(out, scratch, ready)
         else:
@@ -100,10 +100,10 @@ class FastBlock(nn.Module):
             ready.upto(height)
             out.add_(x)
 
-    def _distil(self, x: Tensor, out: Tensor) -> Ahead:
+    def _distil(self, x: Tensor, out: Tensor, scratch: Tensor) -> Ahead:
         """Distillation and spatial attention of x to `out`, where the last step of MVSA is left for later."""
         mvsa = self.mvsa
-        hidden = None if mvsa is None else empty_map(x, mvsa.hidden_channels)
+        hidden = None if mvsa is None else part_of(scratch, mvsa.hidden_channels)
         for band in bands(x, halo=4):
             y = self.steps(x, band)
             out[:, :, band.write] = y

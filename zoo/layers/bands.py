@@ -9,8 +9,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-BAND_PIXELS: Final = 12_000
-"""Pixels of a band: a map of 84 channels in float32 takes 4 MiB."""
+BAND_PIXELS: Final = 24_000
+"""Pixels of a band: a map of 84 channels in float32 takes 8 MiB."""
+ROWS_PER_HALO: Final = 8
+"""Least rows of a band for each row of its halo: on wide images thin bands would mostly compute their halos."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def bands(x: Tensor, *, halo: int) -> Iterator[Band]:
     n, _, h, w = x.shape
     count = 1
     if bands_pay(x):
-        count = max(1, min(round(n * h * w / BAND_PIXELS), h // max(4 * halo, 1)))
+        count = max(1, min(round(n * h * w / BAND_PIXELS), h // max(ROWS_PER_HALO * halo, 1)))
     for i in range(count):
         start, stop = h * i // count, h * (i + 1) // count
         yield Band(start, stop, max(0, start - halo), min(h, stop + halo))
@@ -71,6 +73,12 @@ def empty_map(like: Tensor, channels: int) -> Tensor:
     """An uninitialised map of the size of `like`, channels last in memory."""
     n, _, h, w = like.shape
     return like.new_empty(n, h, w, channels).permute(0, 3, 1, 2)
+
+
+def part_of(scratch: Tensor, channels: int) -> Tensor:
+    """A map of fewer channels in the memory of `scratch`, a map of `empty_map`."""
+    n, _, h, w = scratch.shape
+    return scratch.permute(0, 2, 3, 1).flatten()[: n * h * w * channels].view(n, h, w, channels).permute(0, 3, 1, 2)
 
 
 def in_bands(function: Callable[[Tensor], Tensor], x: Tensor, *, halo: int) -> Tensor:

@@ -52,7 +52,8 @@ class FastDispersion(nn.Module):
             statistics = [self._statistic(name, next(maps)) for name in convs]
             v = sum(statistics[1:], statistics[0])
             v = self.layers[f"conv3_{level}"](F.gelu(self.layers[f"conv_max_{level}"](v)))
-            total = total + F.interpolate(v, u.shape[2:], mode="bilinear", align_corners=False)
+            # In place: a large map that is made anew costs the system's page faults.
+            total.add_(F.interpolate(v, u.shape[2:], mode="bilinear", align_corners=False))
         return total
 
     def _strided(self, u: Tensor) -> Tensor:
