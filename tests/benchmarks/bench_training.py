@@ -1,7 +1,7 @@
 """Steps per second of the training loop against a plain one: PNG decode per sample, no cache, contiguous tensors.
 
-Issue 7 asks for 1.3x. One thread, its processor time on a shared machine: 2.9x on files of DIV2K's size, 1.1x on files
-of BSDS's size, where the bound is not held. Both train AGDN-S x4 on the same pictures with the same batch; the loops
+Issue 7 asks for 1.3x. Two idle cores: 4.5x on files of DIV2K's size, 1.4x on files of BSDS's size; processor time of one
+thread on a shared machine: 2.9x and 1.1x. Both train AGDN-S x4 on the same pictures with the same batch; the loops
 take turns, so that what else the machine does falls on both. `python -m tests.benchmarks.bench_training` prints the
 ratios alone.
 """
@@ -115,8 +115,7 @@ def test_steps_against_a_plain_loop(benchmark: Any, tmp_path: Path, of: str) -> 
     plain_s, ours_s = benchmark.pedantic(both, args=(pictures(tmp_path / "set", SIZES[of]),), rounds=1)
     benchmark.extra_info |= {"plain_s": plain_s, "ours_s": ours_s, "ratio": plain_s / ours_s}
     print(f"\n{of}: plain {plain_s:.3f} s, ours {ours_s:.3f} s a step: {plain_s / ours_s:.2f}x")
-    # Small files decode in little time, so that BSDS shows the memory layout and little else.
-    assert plain_s / ours_s >= (1.3 if of == "DIV2K" else 1.0)
+    assert plain_s / ours_s >= 1.3
 
 
 if __name__ == "__main__":
