@@ -1,9 +1,9 @@
 """Steps per second of the training loop against a plain one: PNG decode per sample, no cache, contiguous tensors.
 
-Issue 7 asks for 1.3x. On two idle cores it is 4.5x on files of DIV2K's size, 1.4x on files of BSDS's size; processor time
-of one thread on a shared machine: 2.9x and 1.1x. Both train AGDN-S x4 on the same pictures with the same batch; the loops
-take turns, so that what else the machine does falls on both. `python -m tests.benchmarks.bench_training` prints the
-ratios alone.
+Issue 7 asks for 1.3x. On two idle cores it is 4.5x on files of DIV2K's size and 1.4x on files of BSDS's size; by
+processor time of one thread, on a shared machine, 2.9x and 1.1x. Both train AGDN-S x4 on the same pictures with the
+same batch; the loops take turns, so that what else the machine does falls on both.
+`python -m tests.benchmarks.bench_training` prints the ratios alone.
 """
 
 from __future__ import annotations
