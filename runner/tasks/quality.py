@@ -268,8 +268,7 @@ def _inferred(
     """SR of LR (n, h, w, 3) on the device, its size checked."""
     size = Size(*lr.shape[1:3])
     expected = (len(lr), 3, *sr_size(size, scale, rule))
-    # Dense in the order of its axes: a network as written takes other kernels, and other roundings, for channels last.
-    x = torch.from_numpy(np.ascontiguousarray(lr.transpose(0, 3, 1, 2))).float() / 255
+    x = torch.from_numpy(np.ascontiguousarray(lr)).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         sr = infer(network, x.to(device), scale, rule)
     if tuple(sr.shape) != expected:

@@ -147,7 +147,8 @@ def compare(images: int | None, rounds: int = 2) -> dict[str, float]:
         for name, run in runs.items():
             seconds[name] = min(seconds.get(name, float("inf")), _seconds(run, 1))
     plain, fast = ([image["psnr_y_db"] for image in results[form]["per_image"]] for form in ("plain", "fast"))
-    assert plain == results["loop"]
+    # The engine hands images over channels last, for which other kernels round otherwise: 5e-5 dB was seen.
+    assert plain == pytest.approx(results["loop"], abs=1e-4)
     assert fast == pytest.approx(plain, abs=1e-3)
     return seconds
 
