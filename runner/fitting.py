@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from runner.inference import infer
+from runner.inference import Network, infer
 from runner.receptive_field import EXACT, ReceptiveField, measure, tiles_for, tiling_difference
 from zoo.contract import JobFailed
 from zoo.protocols import Size, Tiled
@@ -35,29 +36,38 @@ class TiledForMemory:
 
 @dataclass
 class FittingNetwork:
-    """`network`, called with inputs of any size. `tiled` says what the last call came to."""
+    """`network`, called with inputs of any size, by several threads if it can be. One of them tiles at a time."""
 
-    network: nn.Module
+    network: Network
     scale: int
+    plain: nn.Module
+    "The network as written, be `network` it or another form of it: its field is measured in double precision."
     multiple_px: int = 1
-    plain: nn.Module | None = None
-    "The network as written, where `network` is its fast form: its field is measured in double precision."
-    tiled: TiledForMemory | None = None
+    _calls: threading.local = field(default_factory=threading.local)
+    _tiling: threading.Lock = field(default_factory=threading.Lock)
     _field: ReceptiveField | None = None
     _too_large: int | None = None
     "LR pixels of the smallest input that did not fit."
     _exact: bool = False
     "Whether tiles were seen to equal the whole image."
 
+    @property
+    def tiled(self) -> TiledForMemory | None:
+        """What this thread's last call came to."""
+        found: TiledForMemory | None = getattr(self._calls, "tiled", None)
+        return found
+
     def __call__(self, x: Tensor) -> Tensor:
         """SR of `x` (n, 3, h, w). Raises JobFailed where even tiles of 16 px do not fit."""
+        self._calls.tiled = None
         area = x.shape[0] * x.shape[2] * x.shape[3]
         if self._too_large is None or area < self._too_large:
             sr = self._attempt(x)
             if sr is not None:
                 return sr
             self._too_large = area
-        return self._in_tiles(x)
+        with self._tiling:
+            return self._in_tiles(x)
 
     def _in_tiles(self, x: Tensor) -> Tensor:
         found = self._receptive_field()
@@ -66,7 +76,7 @@ class FittingNetwork:
             tiles = tiles_for(found, side, multiple_px=self.multiple_px)
             sr = self._attempt(x, tiles)
             if sr is not None:
-                self.tiled = self._described(x, tiles, found)
+                self._calls.tiled = self._described(x, tiles, found)
                 return sr
         raise JobFailed(
             f"An LR image of {Size(*x.shape[2:])} does not fit into memory, not even in tiles of {_SMALLEST_PX} px. "
@@ -89,7 +99,7 @@ class FittingNetwork:
     def _receptive_field(self) -> ReceptiveField:
         if self._field is None:
             try:
-                self._field = measure(self.plain or self.network, self.scale)
+                self._field = measure(self.plain, self.scale)
             except (MemoryError, RuntimeError):
                 # Neither memory for the probe, nor double precision in every network: an unknown field has no end.
                 self._field = ReceptiveField(None, 0)

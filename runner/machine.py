@@ -9,11 +9,14 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import psutil
+from threadpoolctl import threadpool_limits
 
 from zoo.facts import Provenance
 
@@ -31,6 +34,16 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def numpy_on_one_thread() -> Iterator[None]:
+    """Keep NumPy's BLAS off other threads: after each call those wait in a busy loop, on the cores of the network.
+
+    Of 20 images of B100 at x4, AGDN's fast form took 2.5 s with a scoring in between and 1.4 s without.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def default_threads() -> int:

@@ -141,7 +141,7 @@ def test_other_errors_are_not_taken_for_full_memory() -> None:
     def broken(_x: Tensor) -> Tensor:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    network = FittingNetwork(nn.Identity(), 1)
+    network = FittingNetwork(nn.Identity(), 1, plain=nn.Identity())
     network.network = broken  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="shapes"):
         network(torch.rand(1, 3, 4, 4))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from runner.datasets import Dataset, Pair
 from runner.images import U8
 from runner.inference import infer
-from runner.machine import cpu_name, usable_cores
+from runner.machine import cpu_name, numpy_on_one_thread, usable_cores
 from runner.metrics import psnr
 from runner.tasks import observe, sampling
 from runner.tasks.quality import to_tensor, to_uint8
@@ -114,7 +114,8 @@ def measure(
 
     before = observe.LoadMark.now()
     memory = _Memory(device)
-    with torch.inference_mode():
+    # The images are scored between two timed passes.
+    with torch.inference_mode(), numpy_on_one_thread():
         first = to_tensor(valid.load(valid.pairs[0])[0]).to(device)
         memory.before_forward()
         first_ms = _timed(forward, first)[1]
