@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runner import machine
 from runner.claims import Claims
+from runner.data_identity import manifest_sha256
 from runner.isolation import in_fresh_process
 from runner.journal import Journal, StoreUnwritable
-from runner.plan import Job, manifest_sha256
+from runner.plan import Job
 from runner.records import plain
 from runner.store import Store
 from zoo.catalogue import find

@@ -234,7 +234,7 @@ def _announce(plan: Plan, store: Store, weights: str) -> None:
 
 
 def _stand_ins(plan: Plan, choice: str) -> list[str]:
-    from runner.plan import stands_in
+    from runner.chosen_weights import stands_in
 
     found = [(job, find(job.reference)) for job in plan.jobs if job.weights == "bundled"]
     return [note for job, spec in found if (note := stands_in(choice, job.weights, spec=spec, scale=job.key.scale))]

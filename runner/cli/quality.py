@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from runner.chosen_weights import AUTO, choose_weights, stands_in
 from runner.cli.options import (
     ChosenColour,
     ChosenRecipe,
@@ -27,7 +28,6 @@ from runner.cli.options import (
     WeightsDir,
 )
 from runner.cli.output import emit, progress, talk
-from runner.plan import AUTO, choose_weights, stands_in
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, JobFailed, ModelSpec
 from zoo.facts import Failed, NotApplicable
@@ -253,8 +253,9 @@ def _kept(
     device: str,
 ) -> dict[str, Any]:
     """Values of the record that the store holds, or that is made now. Raises JobFailed with the record's reason."""
+    from runner.chosen_weights import NO_WEIGHTS
     from runner.execute import WAITING, run
-    from runner.plan import NO_WEIGHTS, Policy, Protocols, Selection, Task, expand
+    from runner.plan import Policy, Protocols, Selection, Task, expand
     from runner.store import Store
 
     store = Store(folder)
