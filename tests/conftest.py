@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,9 @@ from zoo.contract import ModelSpec, ReportedOnly
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from runner.store import Store
+    from tests.fake_tasks import Fakes
 
 # A loaded machine is no failure: no example has a deadline.
 settings.register_profile("suite", deadline=None)
@@ -61,3 +65,19 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium; a module that asks for it is marked NEEDS_BROWSER."""
     with launched() as browser:
         yield browser
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """Tasks that take no time, in the place of the real ones."""
+    from tests import fake_tasks
+
+    return fake_tasks.install(monkeypatch)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store of records."""
+    from runner.store import Store
+
+    return Store(tmp_path / "results")

@@ -24,16 +24,6 @@ ORIGIN = Provenance(created_utc="", machine={}, versions={}, git_commit=None, du
 SELECTION = Selection(models=("agdn",), scales=(4,), datasets=("sample",))
 
 
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return fake_tasks.install(monkeypatch)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
-
-
 def _keep(store: Store, selection: Selection, outcome: Outcome) -> None:
     for job in expand(selection, store, Policy.ALWAYS).jobs:
         store.append(Measured(key=job.key, outcome=outcome, provenance=ORIGIN))
