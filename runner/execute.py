@@ -1,7 +1,8 @@
 """Run planned jobs: whatever a job does, it becomes a record, and the next one runs.
 
-The only broad `except` of the suite is here. Latency jobs run each in a process of its own with a time-out; complexity
-and quality run in the process that `measure` is called in: this one, or a worker of `runner.executors`.
+The only broad `except` of the suite that keeps what it caught is here. Latency jobs run each in a process of its own
+with a time-out; complexity and quality run in the process that `measure` is called in: this one, or a worker of
+`runner.executors`.
 """
 
 from __future__ import annotations
