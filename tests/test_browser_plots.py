@@ -14,7 +14,8 @@ from reports.statistics import differences
 from reports.write import write
 from tests.artifacts import keep_screenshots
 from tests.browser import EVIL, NEEDS_BROWSER, go_to, models_shown, watched
-from tests.made_records import SHA256, counted, record, spec, timed
+from tests.made_records import SHA256, counted, evaluated, record, spec, timed
+from zoo.contract import Weights
 from zoo.facts import Measured, Ok
 from zoo.protocols import EvalProtocol
 
@@ -235,6 +236,31 @@ def test_differences_name_mean_interval_and_images(page: Page) -> None:
         ),
     )
     assert (page.text_content("#differences-told") or "").startswith("IMDN − BSRN")
+
+
+def test_weights_of_this_suite_do_not_press_the_others_together_and_are_told(browser: Browser, tmp_path: Path) -> None:
+    weights = {4: Weights(file="x.safetensors", sha256=SHA256, size_bytes=1, url=None, licence="MIT", note="By hand.")}
+    specs = [spec("agdn"), spec("bsrn"), spec("imdn", bundled=weights), spec("bicubic")]
+    records = [counted(name, params=p, multi_adds=p * 10**5) for name, p in (*SIZES.items(), ("bicubic", 0))]
+    values = (
+        ("agdn", 27.5, "official"),
+        ("bsrn", 27.25, "official"),
+        ("imdn", 20.0, "bundled"),
+        ("bicubic", 25.9, None),
+    )
+    records += [evaluated(name, psnr_y_db=psnr, origin=origin) for name, psnr, origin in values]
+    write(assemble(specs, {}, records, created_utc="2024-05-06T08:00:00Z", suite="made up"), tmp_path)
+    with watched(browser, tmp_path / "index.html", "figures", height=1100) as page:
+        page.wait_for_selector("#scatter[data-drawn]")
+        low, high = _axis(page, "y")["range"]
+        assert 27.2 < low < 27.25
+        assert 27.5 < high < 27.55
+        told = (page.text_content("#scatter-told") or "").replace("\u00a0", " ")
+        assert "IMDN (trained here) (20.00 dB at 71.5 G)" in told
+        assert "BICUBIC (25.90 dB at 0.0 G)" in told
+        assert "AGDN (" not in told
+        listed = page.eval_on_selector_all("#scattertable tbody tr", "rows => rows.map(r => r.textContent)")
+        assert any("trained here" in row for row in listed)
 
 
 def test_plots_follow_the_theme(page: Page) -> None:
