@@ -10,10 +10,10 @@ from typing import Final
 from reports.claims import Paper
 from reports.compare import Verdict, VerdictKind, compare
 from reports.evidence import Evidence
-from reports.figures import Figure, pareto_figure, pareto_front
 from reports.gallery import Gallery
 from reports.ladder import Ladder
 from reports.paper_tables import PaperView, paper_views
+from reports.pareto import Figure, pareto_figure, pareto_front
 from reports.row_recipes import RowRecipe, row_key, row_recipes, with_row
 from reports.significance import Comparison, comparisons, uncompared
 from reports.tables import CellKind, Table, results_table
@@ -205,11 +205,11 @@ def _headline(figures: Sequence[Figure], judgements: Sequence[Judgement]) -> str
             f"{verdicts} No two networks have a measured quality: fetch checkpoints with "
             f"`esr weights pull MODEL`, then run `esr bench MODEL --tasks quality --data Set5`."
         )
-    front = pareto_front(measured.points)
+    front = pareto_front(measured.networks)
     listed = ", ".join(f"{p.label} ({p.psnr_y_db:.2f}\u00a0dB at {p.multi_adds / 1e9:.1f}\u00a0G)" for p in front)
     return (
-        f"On {measured.dataset} ×{measured.scale}, {len(front)} of {len(measured.points)} measured networks are on the "
-        f"Pareto front of PSNR against multi-adds: {listed}. {verdicts}"
+        f"On {measured.dataset} ×{measured.scale}, {len(front)} of {len(measured.networks)} measured networks are on "
+        f"the Pareto front of PSNR against multi-adds: {listed}. {verdicts}"
     )
 
 

@@ -6,14 +6,11 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from reports.columns import Column
 from reports.figures_labels import Box, Scene, Segment, leader, settle
-from reports.tables import Cell, CellKind, Table
-from zoo.quantities import MULTI_ADDS, PARAMS, PSNR_Y
+from reports.pareto import ROOM_BELOW, Figure, Point, pareto_front
 
 INK: Final = "#1c2126"
 MUTED: Final = "#6a737d"
@@ -51,6 +48,9 @@ _NAMED: Final = 60
 _ADJUSTED: Final = 30
 """Names up to which adjustText is asked; its effort grows with the square."""
 LABEL_LENGTH: Final = 32
+_ARROW: Final = 0.045
+_LINE: Final = 0.035
+"""Shares of the height: an arrow at the lower edge, a line of small print."""
 
 # Without these a file would name the second it was made in, or the version of the library.
 METADATA: Final[Any] = {
@@ -60,101 +60,9 @@ METADATA: Final[Any] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One network in the plane of cost and quality."""
-
-    label: str
-    multi_adds: float
-    params: float
-    psnr_y_db: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A scatter of networks, measured or as printed, never both."""
-
-    key: str
-    "File name without suffix."
-    title: str
-    subtitle: str
-    dataset: str
-    scale: int
-    printed: bool
-    points: tuple[Point, ...]
-    reference: Point | None = None
-    "A network that costs nothing (interpolation): drawn as a level."
-
-
-def pareto_front(points: Sequence[Point]) -> tuple[Point, ...]:
-    """The points that no other beats in both multi-adds and PSNR, by rising cost."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.multi_adds, -p.psnr_y_db)):
-        if not front or point.psnr_y_db > front[-1].psnr_y_db:
-            front.append(point)
-    return tuple(front)
-
-
-def pareto_figure(table: Table, dataset: str, *, printed: bool, source: str) -> Figure | None:
-    """PSNR against multi-adds of one table; None where fewer than two networks have all three numbers."""
-    points: list[Point] = []
-    reference: Point | None = None
-    columns = {
-        column.metric.name: index
-        for index, column in reversed(list(enumerate(table.columns)))
-        if _fits(column, dataset)
-    }
-    for row in table.rows:
-        if row.ablation or len(columns) < 3:
-            continue
-        slots = {name: row.slots[index] for name, index in columns.items()}
-        cells = {name: slot.printed if printed else slot.measured for name, slot in slots.items()}
-        values = {name: number for name, cell in cells.items() if (number := _number(cell)) is not None}
-        if len(values) < 3:
-            continue
-        point = Point(
-            label=row.display_name,
-            multi_adds=values[MULTI_ADDS.name],
-            params=values[PARAMS.name],
-            psnr_y_db=values[PSNR_Y.name],
-        )
-        if point.params > 0:
-            points.append(point)
-        else:
-            reference = point
-    if len(points) < 2:
-        return None
-    return Figure(
-        key=f"pareto_x{table.scale}_{_slug(dataset)}_{'printed' if printed else 'measured'}",
-        title=f"PSNR on {dataset} ×{table.scale}, {'as printed' if printed else 'measured here'}",
-        subtitle=source,
-        dataset=dataset,
-        scale=table.scale,
-        printed=printed,
-        points=tuple(points),
-        reference=reference,
-    )
-
-
-def _fits(column: Column, dataset: str) -> bool:
-    cost = column.metric in (PARAMS, MULTI_ADDS)
-    return cost or (column.metric is PSNR_Y and column.rule.compares and column.dataset == dataset)
-
-
-def _number(cell: Cell | None) -> float | None:
-    """The value of a current number; stale, failed and missing cells make no point."""
-    if cell is None or cell.stale or cell.kind not in (CellKind.MEASURED, CellKind.REPORTED):
-        return None
-    return cell.value if cell.value is not None and math.isfinite(cell.value) else None
-
-
 def shortened(label: str) -> str:
     """A label that leaves room for the data."""
     return label if len(label) <= LABEL_LENGTH else label[: LABEL_LENGTH - 1] + "…"
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in text.lower())
 
 
 def draw(figure: Figure) -> str:
@@ -210,7 +118,7 @@ def _compose(figure: Figure, growth: float) -> tuple[Any, int]:
     _draw_front(axes, figure)
     _draw_points(axes, figure)
     _draw_axes(axes, figure)
-    _draw_reference(axes, figure)
+    _draw_outside(axes, figure)
     canvas.draw_without_rendering()
     # Names may not move what they were placed on.
     canvas.set_layout_engine("none")
@@ -222,27 +130,43 @@ def _compose(figure: Figure, growth: float) -> tuple[Any, int]:
 
 
 def _draw_front(axes: Any, figure: Figure) -> None:
-    front = pareto_front(figure.points)
-    axes.plot([p.multi_adds / 1e9 for p in front], [p.psnr_y_db for p in front], color=ACCENT, linewidth=1.2, zorder=2)
+    front = pareto_front(figure.networks)
+    x, y = [p.multi_adds / 1e9 for p in front], [p.psnr_y_db for p in front]
+    axes.plot(x, y, color=ACCENT, linewidth=1.2, zorder=2, scalex=False, scaley=False)
 
 
-def _draw_reference(axes: Any, figure: Figure) -> None:
-    """A level for interpolation; far below the networks it is told in words, so that they keep the whole height."""
-    if figure.reference is None:
-        return
-    level = figure.reference.psnr_y_db
-    told = f"{figure.reference.label} {level:.2f} dB"
-    if level >= axes.get_ylim()[0]:
+def _draw_outside(axes: Any, figure: Figure) -> None:
+    """A level for interpolation; what lies below the axis is told in words, so that the others keep the whole height.
+
+    An arrow at the edge stands where the disc of a network would be, far below.
+    """
+    told = list(figure.below)
+    if figure.reference and figure.reference.psnr_y_db >= axes.get_ylim()[0]:
+        level = figure.reference.psnr_y_db
         axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        where = {"x": 0.01, "y": level, "transform": axes.get_yaxis_transform()}
-    else:
-        told += ", below this range"
-        where = {"x": 0.01, "y": 0.02, "transform": axes.transAxes}
+        _tell(axes, figure.reference, x=0.01, y=level, transform=axes.get_yaxis_transform())
+    elif figure.reference:
+        told.append(figure.reference)
+    for row, point in enumerate(told):
+        above = (_ARROW if figure.below else 0) + row * _LINE
+        _tell(axes, point, ", below this range", x=0.01, y=0.02 + above, transform=axes.transAxes)
+    for point in figure.below:
+        axes.annotate(
+            "",
+            xy=(point.multi_adds / 1e9, 0.0),
+            xytext=(point.multi_adds / 1e9, _ARROW),
+            xycoords=axes.get_xaxis_transform(),
+            arrowprops={"arrowstyle": "-|>", "color": MUTED, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
+        )
+
+
+def _tell(axes: Any, point: Point, more: str = "", **where: Any) -> None:
+    told = f"{shortened(point.label)} {point.psnr_y_db:.2f} dB{more}"
     axes.text(**where, s=told, va="bottom", color=MUTED, fontsize=8, parse_math=False)
 
 
 def _draw_points(axes: Any, figure: Figure) -> None:
-    front = set(pareto_front(figure.points))
+    front = set(pareto_front(figure.networks))
     for chosen, colour in ((front, ACCENT), (set(figure.points) - front, MUTED)):
         points = [p for p in figure.points if p in chosen]
         axes.scatter(
@@ -258,10 +182,15 @@ def _draw_points(axes: Any, figure: Figure) -> None:
 
 
 def _draw_axes(axes: Any, figure: Figure) -> None:
-    # Room for labels at the right, for the size key below.
+    # The arrow of what is not drawn has its place, too.
+    for point in figure.below:
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, point.multi_adds / 1e9), max(high, point.multi_adds / 1e9))
+    # Room for labels at the right, below for the size key, and for what is told of networks further down.
+    below = ROOM_BELOW + (_ARROW + _LINE * len(figure.below) if figure.below else 0.0)
     for get, put, before, after in (
         (axes.get_xlim, axes.set_xlim, 0.0, 0.1),
-        (axes.get_ylim, axes.set_ylim, 0.12, 0.04),
+        (axes.get_ylim, axes.set_ylim, below, 0.04),
     ):
         low, high = get()
         put(low - before * (high - low), high + after * (high - low))
@@ -292,7 +221,7 @@ def _draw_labels(canvas: Any, axes: Any, figure: Figure) -> int:
     """Names beside their discs; returns how many found a place. The networks on the front choose first."""
     from adjustText import adjust_text
 
-    front = set(pareto_front(figure.points))
+    front = set(pareto_front(figure.networks))
     points = sorted(figure.points, key=lambda p: (p not in front, p.multi_adds, p.psnr_y_db, p.label))[:_NAMED]
     discs = [_disc(canvas, axes, point) for point in points]
     to_data = axes.transData.inverted()
@@ -323,7 +252,7 @@ def _draw_labels(canvas: Any, axes: Any, figure: Figure) -> int:
             Box(*axes.get_legend().get_window_extent().extents),
             *notes,
         ],
-        lines=[_in_pixels(axes, pair) for pair in _segments(pareto_front(figure.points))],
+        lines=[_in_pixels(axes, pair) for pair in _segments(pareto_front(figure.networks))],
     )
     places = settle(boxes, [disc.centre for disc in discs], scene)
     for text, old, new, disc in zip(texts, boxes, places, discs, strict=True):

@@ -23,6 +23,7 @@ from reports.payload import Pools
 from reports.significance import Comparison
 from reports.statistics import FEWEST_IMAGES, Difference, mean_intervals
 from reports.tables import CellKind, Slot, Table
+from reports.trained_here import base_of
 from zoo.facts import Json, Measured, Ok
 from zoo.protocols import Size
 from zoo.quantities import (
@@ -45,6 +46,8 @@ FEWEST_SIZES: Final = 3
 """LR sizes that make a curve."""
 
 _VERDICTS: Final = list(VerdictKind)
+_ABLATION: Final = 1
+_TRAINED_HERE: Final = 2
 _DERIVED: Final = {
     (COMPLEXITY, PARAMS.name): (
         "peak_activation_bytes",
@@ -163,7 +166,8 @@ def _view(table: Table, pools: Pools) -> Json:
                     _VERDICTS.index(verdict.kind) if verdict else -1,
                 ]
         if measured or printed:
-            rows.append([row.model, row.display_name, int(row.ablation), measured, printed])
+            flags = _ABLATION * row.ablation | _TRAINED_HERE * bool(base_of(row.model))
+            rows.append([row.model, row.display_name, flags, measured, printed])
     return {"scale": table.scale, "axes": [_axis(axis) for axis in axes], "rows": rows}
 
 

@@ -69,8 +69,26 @@ class Edition:
     source: str
 
 
-_EXP_SOURCE: Final = "the organisers' repository and report"
-_LSDIR: Final = ("DIV2K_LSDIR_valid", "DIV2K_LSDIR_test")
+_SOURCE: Final = "the organisers' repository and report"
+
+
+def _since_2024(*, year: int, baseline: Baseline, device: str, weights: ScoreWeights, source: str = _SOURCE) -> Edition:
+    """An edition by the rules that have not changed since 2024: images, thresholds, counter, a stated device."""
+    return Edition(
+        year=year,
+        baseline=baseline,
+        hardware=device,
+        timing_device=device,
+        val_threshold_db=26.90,
+        test_threshold_db=26.99,
+        weights=weights,
+        flops_counter="fvcore",
+        val_set="DIV2K_LSDIR_valid",
+        test_set="DIV2K_LSDIR_test",
+        images=200,
+        source=source,
+    )
+
 
 EDITIONS: Final[Mapping[int, Edition]] = MappingProxyType(
     {
@@ -90,7 +108,7 @@ EDITIONS: Final[Mapping[int, Edition]] = MappingProxyType(
                 images=100,
                 source="abstract of the report (arXiv 2205.05675) and a reply of the organisers",
             ),
-            Edition(
+            _since_2024(
                 year=2024,
                 baseline=Baseline(
                     name="RLFN",
@@ -102,18 +120,11 @@ EDITIONS: Final[Mapping[int, Edition]] = MappingProxyType(
                     test_psnr_db=27.07,
                     other_runtimes_ms=(("README", 13.54),),
                 ),
-                hardware="RTX 3090",
-                timing_device="RTX 3090",
-                val_threshold_db=26.90,
-                test_threshold_db=26.99,
+                device="RTX 3090",
                 weights=ScoreWeights(runtime=0.70, flops=0.15, params=0.15),
-                flops_counter="fvcore",
-                val_set=_LSDIR[0],
-                test_set=_LSDIR[1],
-                images=200,
-                source=f"{_EXP_SOURCE}, Table 1",
+                source=f"{_SOURCE}, Table 1",
             ),
-            Edition(
+            _since_2024(
                 year=2025,
                 baseline=Baseline(
                     name="EFDN",
@@ -124,18 +135,10 @@ EDITIONS: Final[Mapping[int, Edition]] = MappingProxyType(
                     val_psnr_db=26.93,
                     test_psnr_db=27.01,
                 ),
-                hardware="RTX A6000",
-                timing_device="RTX A6000",
-                val_threshold_db=26.90,
-                test_threshold_db=26.99,
+                device="RTX A6000",
                 weights=ScoreWeights(runtime=0.70, flops=0.15, params=0.15),
-                flops_counter="fvcore",
-                val_set=_LSDIR[0],
-                test_set=_LSDIR[1],
-                images=200,
-                source=_EXP_SOURCE,
             ),
-            Edition(
+            _since_2024(
                 year=2026,
                 baseline=Baseline(
                     name="SPAN",
@@ -146,16 +149,8 @@ EDITIONS: Final[Mapping[int, Edition]] = MappingProxyType(
                     val_psnr_db=26.94,
                     test_psnr_db=27.01,
                 ),
-                hardware="RTX A6000",
-                timing_device="RTX A6000",
-                val_threshold_db=26.90,
-                test_threshold_db=26.99,
+                device="RTX A6000",
                 weights=ScoreWeights(runtime=0.80, flops=0.10, params=0.10),
-                flops_counter="fvcore",
-                val_set=_LSDIR[0],
-                test_set=_LSDIR[1],
-                images=200,
-                source=_EXP_SOURCE,
             ),
         )
     }

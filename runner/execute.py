@@ -1,7 +1,8 @@
 """Run planned jobs: whatever a job does, it becomes a record, and the next one runs.
 
-The only broad `except` of the suite is here. Latency jobs run each in a process of its own with a time-out; complexity
-and quality run in the process that `measure` is called in: this one, or a worker of `runner.executors`.
+The only broad `except` of the suite that keeps what it caught is here. Latency jobs run each in a process of its own
+with a time-out; complexity and quality run in the process that `measure` is called in: this one, or a worker of
+`runner.executors`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runner import machine
 from runner.claims import Claims
+from runner.data_identity import manifest_sha256
 from runner.isolation import in_fresh_process
 from runner.journal import Journal, StoreUnwritable
-from runner.plan import Job, manifest_sha256
+from runner.plan import Job
 from runner.records import plain
 from runner.store import Store
 from zoo.catalogue import find

@@ -12,44 +12,30 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import machine
+from runner.chosen_weights import AUTO, NO_WEIGHTS, choose_weights, weights_sha256
+from runner.data_identity import DatasetIdentity, identify_dataset
 from runner.protocol_choice import ProtocolChoice
 from runner.store import Store
 from zoo.catalogue import find
-from zoo.contract import BadInput, EsrError, ModelSpec, WeightsMissing
+from zoo.contract import BadInput, ModelSpec
 from zoo.facts import Failed, Measured, Ok, RunKey
-from zoo.files import sha256_of
 from zoo.protocols import (
     HR_720P,
     TILED_FOR_MEMORY,
     CountProtocol,
     EvalProtocol,
     Form,
-    LrRecipe,
     Size,
     TimingProtocol,
     lr_size,
 )
 
-if TYPE_CHECKING:
-    from runner.datasets import Dataset
-
 Protocol = EvalProtocol | CountProtocol | TimingProtocol
-
-AUTO = "auto"
-"""Weights: official where published, else bundled; none for a network without parameters and for a user's file.
-
-Where the official file is not on this machine and a bundled one exists, it is the bundled one: `stands_in` says so."""
-
-NO_WEIGHTS = "none"
-"""Weights: the network's own initialisation under a fixed seed."""
-
 
 SAMPLE = "sample"
 """The images that ship with the suite, on which the output of a timed form is looked at."""
-
 
 _CHECK_S = 600.0
 """What looking at a timed output may take."""
@@ -216,10 +202,6 @@ class Plan:
     "Models without one of the selected scales, in words: nothing is planned for these."
 
 
-DatasetIdentity = Callable[[str, int, LrRecipe, tuple[Path, ...]], tuple[str, str | None]]
-"""(name or folder, scale, recipe, folders) -> the data set's name and its manifest digest, None if it is not here."""
-
-
 def expand(
     selection: Selection,
     store: Store,
@@ -321,91 +303,3 @@ def _key(spec: ModelSpec, scale: int, task: Task, protocol: Protocol) -> RunKey:
         task_version=task.version,
         protocol=protocol.id(scale) if isinstance(protocol, EvalProtocol) else protocol.id,
     )
-
-
-def choose_weights(
-    choice: str, *, reference: str, spec: ModelSpec, scale: int, folders: tuple[Path, ...] = ()
-) -> str | None:
-    """What `create_model` is to be given for a choice of the user's: official, bundled, a file, or None.
-
-    A model of a user's file is taken as its constructor leaves it, which may have loaded weights of its own.
-    """
-    if choice == NO_WEIGHTS or not spec.learned:
-        return None
-    if choice != AUTO:
-        return choice
-    if scale in spec.bundled and not _official_is_here(spec, scale, folders):
-        return "bundled"
-    if scale not in spec.weights and reference != spec.name:
-        return None
-    return "official"
-
-
-def _official_is_here(spec: ModelSpec, scale: int, folders: tuple[Path, ...]) -> bool:
-    from zoo.weights import default_store
-
-    return default_store(folders).is_here(spec, scale)
-
-
-def stands_in(choice: str, weights: str | None, *, spec: ModelSpec, scale: int) -> str:
-    """What a person must be told where bundled weights stand in for official ones; empty where they do not."""
-    if choice != AUTO or weights != "bundled" or scale not in spec.weights:
-        return ""
-    return (
-        f"{spec.name} x{scale}: the official checkpoint is not on this machine, so this is the bundled one "
-        f"({spec.bundled[scale].note}), not the paper's. `esr weights pull {spec.name} --scale {scale}` gets that."
-    )
-
-
-def weights_sha256(weights: str | None, *, spec: ModelSpec, scale: int) -> str | None:
-    """sha256 of the checkpoint, from the declaration where there is one, so that it need not be here."""
-    if weights is None:
-        return None
-    if weights in ("official", "bundled"):
-        declared = (spec.weights if weights == "official" else spec.bundled).get(scale)
-        return declared.sha256 if declared else None
-    path = Path(weights)
-    if not path.is_file():
-        raise WeightsMissing(f"{path} does not exist. Pass an existing .pth or .safetensors file, or official.")
-    return sha256_of(path)
-
-
-def identify_dataset(
-    name_or_folder: str, scale: int, recipe: LrRecipe, folders: tuple[Path, ...]
-) -> tuple[str, str | None]:
-    """Name and manifest digest of a data set; the digest is None where it cannot be read (the run will say why).
-
-    Raises DataMissing for a name that is neither here nor known.
-    """
-    from runner.datasets import DataMissing, open_dataset
-    from runner.known_sets import known_set
-
-    try:
-        dataset = open_dataset(name_or_folder, scale, recipe=recipe, folders=folders)
-    except DataMissing:
-        # A set that exists elsewhere is planned and becomes not applicable; a name that means nothing is a mistake.
-        if known := known_set(name_or_folder):
-            return known.name, None
-        raise
-    except EsrError:
-        return Path(name_or_folder).name, None
-    try:
-        return dataset.name, manifest_sha256(dataset)
-    except EsrError:
-        return dataset.name, None
-
-
-def manifest_sha256(dataset: Dataset) -> str:
-    """The data set's manifest digest; its images are decoded again only when a file's size or time has changed.
-
-    Raises BadInput for an image that cannot be read.
-    """
-    paths = [path for pair in dataset.pairs for path in (pair.hr_path, pair.lr_path) if path is not None]
-    state = tuple((str(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in paths)
-    known = (dataset.name, dataset.scale, dataset.recipe, state)
-    if known not in _manifests:
-        _manifests[known] = dataset.manifest_sha256
-    return _manifests[known]
-
-
-_manifests: dict[object, str] = {}

@@ -48,11 +48,13 @@ def pil_bicubic(img: U8, scale: int) -> U8:
 
 
 def opencv_cubic(img: U8, scale: int) -> U8:
-    """`cv2.resize(..., interpolation=INTER_CUBIC)` after mod-crop, as OpenCV's source has it (`resize.cpp`). BadInput.
+    """`cv2.resize(..., interpolation=INTER_CUBIC)` after mod-crop. Raises BadInput.
 
-    Four taps without antialiasing, 11-bit weights, sums in whole numbers. Exact halves (one value in about a thousand
-    at x2 and x4, none at x3) are rounded to even, as cv2's vector code does; its scalar code rounds them up, so a
-    build may differ from this by 1 there. Not compared with cv2 itself, which the suite does not depend on.
+    Four taps without antialiasing, 11-bit weights, sums in whole numbers, exact halves to even: every value of cv2 4.10
+    to 5.0 on x86-64, whose wheels leave grey and RGB to Intel's IPP (`tests/test_resize_others.py`). Without IPP, for
+    two channels and for an LR one pixel wide, cv2's own code rounds halves up in the last values of a row, which do not
+    fill a vector (there: the count of values modulo 8), and is 1 above this: 3 values in a million of Set5, Set14 and
+    B100 (RGB) at x2 and x4, none at x3. Halves themselves are 2 and 3 values in a thousand of these sets.
     """
     return _to_u8(opencv_sums(img, scale))
 
@@ -67,7 +69,7 @@ def opencv_sums(img: U8, scale: int) -> I64:
 
 
 def opencv_ties(sums: I64) -> npt.NDArray[np.bool_]:
-    """Where a sum lies exactly between two grey levels, so that cv2's builds round it differently."""
+    """Where a sum lies exactly between two grey levels: cv2 with IPP and without may round it differently."""
     ties: npt.NDArray[np.bool_] = (sums & (_UNIT - 1)) == _UNIT // 2
     return ties
 

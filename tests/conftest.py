@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests import shared
+from tests.browser import launched
 from zoo.contract import ModelSpec, ReportedOnly
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from runner.store import Store
+    from tests.fake_tasks import Fakes
 
 # A loaded machine is no failure: no example has a deadline.
 settings.register_profile("suite", deadline=None)
@@ -48,3 +58,26 @@ def reported_only() -> ModelSpec:
     """A model of which only printed numbers exist."""
     build = ReportedOnly(reason="No code was released.", would_change="A release.")
     return ModelSpec(name="printed", display_name="Printed", build=build, scales=(2, 3, 4))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; a module that asks for it is marked NEEDS_BROWSER."""
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """Tasks that take no time, in the place of the real ones."""
+    from tests import fake_tasks
+
+    return fake_tasks.install(monkeypatch)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store of records."""
+    from runner.store import Store
+
+    return Store(tmp_path / "results")

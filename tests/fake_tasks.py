@@ -84,7 +84,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     _module(monkeypatch, runner, "counters", {"COUNTERS": ("exact", "thop")})
     _module(monkeypatch, runner, "datasets", {"DataMissing": DataMissing, "open_dataset": open_dataset})
     _module(monkeypatch, runner, "known_sets", {"known_set": known_set})
-    monkeypatch.setattr("runner.plan._manifests", {})
+    monkeypatch.setattr("runner.data_identity._manifests", {})
     return fakes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pytest
 from reports.assemble import assemble
 from reports.claims import load_papers
 from reports.write import write
+from tests.browser import EVIL, NEEDS_BROWSER, go_to, models_shown, watched
 from tests.made_records import SHA256, counted, evaluated, failed, spec, timed
 from zoo.contract import Weights
 from zoo.protocols import EvalProtocol
@@ -19,23 +19,7 @@ from zoo.protocols import EvalProtocol
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -69,57 +53,22 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SIZES = {"agdn": 294_174, "bsrn": 352_000, "imdn": 715_176, "evil": 1000}
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser: Browser, report_file: Path) -> Iterator[Page]:
-    """The open report; fails the test on any console error, page error, dialog or request beside the file itself."""
-    context = browser.new_context(viewport={"width": 1300, "height": 900})
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("dialog", lambda dialog: troubles.append(f"dialog {dialog.message}"))
-    page.on("request", lambda request: _note(troubles, request.url, report_file))
-    page.goto(f"{report_file.as_uri()}#results")
-    yield page
-    context.close()
-    assert troubles == []
-
-
-def _note(troubles: list[str], url: str, report_file: Path) -> None:
-    inside = ("data:", "blob:", "about:blank")
-    if url.partition("#")[0] != report_file.as_uri() and not url.startswith(inside):
-        troubles.append(f"request {url}")
-
-
-def _go(page: Page, title: str) -> None:
-    """Open a section by the navigation."""
-    page.click(f"#nav a:text-is('{title}')")
-
-
-def _names(page: Page) -> list[str]:
-    return page.eval_on_selector_all("#table tbody th", "cells => cells.map(c => c.firstChild.textContent)")
+    with watched(browser, report_file, "results") as page:
+        yield page
 
 
 def _cell(page: Page, model: str, column: str) -> str:
     """Selector of a number of the results table, marked by its place."""
     heads = page.eval_on_selector_all("#table tr.heads th", "cells => cells.map(c => c.dataset.key)")
-    row = _names(page).index(model) + 1
+    row = models_shown(page).index(model) + 1
     return f"#table tbody tr:nth-child({row}) > :nth-child({heads.index(column) + 1})"
 
 
 def test_the_navigation_shows_one_view_at_a_time_and_says_which(page: Page) -> None:
     for title in page.eval_on_selector_all("#nav a", "links => links.map(a => a.textContent)"):
-        _go(page, title)
+        go_to(page, title)
         assert page.locator(".view:visible").count() == 1
         assert page.text_content("#nav a[aria-current=page]") == title
     page.go_back()
@@ -139,11 +88,11 @@ def test_the_theme_follows_the_system_until_one_chooses(page: Page) -> None:
 
 
 def test_names_with_markup_are_shown_as_text_and_never_run(page: Page) -> None:
-    assert EVIL in _names(page)
+    assert EVIL in models_shown(page)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img").count() == 0
     page.click(_cell(page, EVIL, "params"))
-    _go(page, "Runs")
+    go_to(page, "Runs")
     page.locator("#outcomes button", has_text="failed").click()
     assert EVIL in (page.text_content("#runtable tbody") or "")
     assert page.evaluate("window.hacked") is None
@@ -151,24 +100,24 @@ def test_names_with_markup_are_shown_as_text_and_never_run(page: Page) -> None:
 
 def test_a_click_on_a_header_sorts_best_first_and_back(page: Page) -> None:
     page.click('#table th[data-key="params"] button')
-    assert _names(page)[:4] == [EVIL, "AGDN", "BSRN", "IMDN"]
+    assert models_shown(page)[:4] == [EVIL, "AGDN", "BSRN", "IMDN"]
     page.click('#table th[data-key="params"] button')
-    assert _names(page)[:4] == ["IMDN", "BSRN", "AGDN", EVIL]
+    assert models_shown(page)[:4] == ["IMDN", "BSRN", "AGDN", EVIL]
     assert page.get_attribute('#table th[data-key="params"]', "aria-sort") == "descending"
 
 
 def test_rows_without_a_number_stay_below_in_both_directions(page: Page) -> None:
     for _ in range(2):
         page.click('#table th[data-key="params"] button')
-        assert "OSFFNet" in _names(page)[4:]
+        assert "OSFFNet" in models_shown(page)[4:]
 
 
 def test_sorting_works_by_keyboard(page: Page) -> None:
     page.focus('#table th[data-key="params"] button')
     page.keyboard.press("Enter")
-    assert _names(page)[0] == EVIL
+    assert models_shown(page)[0] == EVIL
     page.keyboard.press("Enter")
-    assert _names(page)[0] == "IMDN"
+    assert models_shown(page)[0] == "IMDN"
 
 
 def test_a_number_tells_its_run_by_click_hover_and_key(page: Page) -> None:
@@ -219,11 +168,11 @@ def test_printed_numbers_are_italic_and_measured_ones_are_not(page: Page) -> Non
 
 
 def test_scale_filter_and_ablation_switch(page: Page) -> None:
-    assert "AGDN, 5 blocks" not in _names(page)
+    assert "AGDN, 5 blocks" not in models_shown(page)
     page.check("#ablations")
-    assert "AGDN, 5 blocks" in _names(page)
+    assert "AGDN, 5 blocks" in models_shown(page)
     page.fill("#filter", "bsrn")
-    assert _names(page) == ["BSRN"]
+    assert models_shown(page) == ["BSRN"]
     page.click("#scales button:text-is('×2')")
     assert page.text_content("#count") == "1 models"
 
@@ -237,17 +186,29 @@ def test_ten_thousand_rows_stay_small_on_disk_and_few_in_the_document(browser: B
     write(report, tmp_path)
     file = tmp_path / "index.html"
     assert file.stat().st_size < 8 * 2**20
-    page = browser.new_page()
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("dialog", lambda dialog: troubles.append(dialog.message))
-    page.goto(f"{file.as_uri()}#results")
-    assert page.text_content("#count") == "200 of 10,000 models"
-    assert set(hostile) < set(_names(page))
-    for _ in range(2):
-        page.click('#table th[data-key="params"] button')
-    assert _names(page)[0] == "Net 9999"
-    page.click("#more")
-    assert page.locator("#table tbody tr").count() == 400
-    assert troubles == []
-    page.close()
+    with watched(browser, file, "results") as page:
+        assert page.text_content("#count") == "200 of 10,000 models"
+        assert set(hostile) < set(models_shown(page))
+        for _ in range(2):
+            page.click('#table th[data-key="params"] button')
+        assert models_shown(page)[0] == "Net 9999"
+        page.click("#more")
+        assert page.locator("#table tbody tr").count() == 400
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "await fetch('other.json').catch(() => 0)",
+        "console.log('x')",
+        "window.hacked = 1",
+        "alert(1)",
+        "throw Error('x')",
+    ],
+)
+def test_a_page_that_misbehaves_fails_its_test(browser: Browser, tmp_path: Path, script: str) -> None:
+    file = tmp_path / "index.html"
+    run = f"setTimeout(async () => {{ try {{ {script}; }} finally {{ window.done = true; }} }})"
+    file.write_text(f"<p>text<script>{run}</script>", encoding="utf-8")
+    with pytest.raises(AssertionError), watched(browser, file, "start") as page:
+        page.wait_for_function("window.done")

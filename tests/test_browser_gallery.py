@@ -15,17 +15,14 @@ from PIL import Image
 from reports.gallery import Gallery, Panel, PanelScore, Picture, Region, Scene
 from reports.write import write
 from tests.artifacts import keep_screenshots
-from tests.test_browser import CHROMIUM, EVIL, _note, browser  # noqa: F401  (a fixture)
+from tests.browser import EVIL, NEEDS_BROWSER, watched
 from tests.test_browser_plots import made_report
 from zoo.protocols import Size
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 def _picture(shade: int) -> Picture:
@@ -69,20 +66,9 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(browser: Browser, report_file: Path) -> Iterator[Page]:  # noqa: F811
-    """The open pictures; fails the test on any console error, page error, dialog or request beside the file itself."""
-    context = browser.new_context(viewport={"width": 1300, "height": 1000})
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("dialog", lambda dialog: troubles.append(f"dialog {dialog.message}"))
-    page.on("request", lambda request: _note(troubles, request.url, report_file))
-    page.goto(f"{report_file.as_uri()}#gallery")
-    yield page
-    assert page.evaluate("window.hacked") is None
-    context.close()
-    assert troubles == []
+def page(browser: Browser, report_file: Path) -> Iterator[Page]:
+    with watched(browser, report_file, "gallery", height=1000) as page:
+        yield page
 
 
 def _transforms(page: Page) -> set[str]:

@@ -13,18 +13,16 @@ from reports.claims import load_papers
 from reports.statistics import differences
 from reports.write import write
 from tests.artifacts import keep_screenshots
-from tests.made_records import SHA256, counted, record, spec, timed
-from tests.test_browser import CHROMIUM, EVIL, _go, _names, _note, browser  # noqa: F401  (a fixture)
+from tests.browser import EVIL, NEEDS_BROWSER, go_to, models_shown, watched
+from tests.made_records import SHA256, counted, evaluated, record, spec, timed
+from zoo.contract import Weights
 from zoo.facts import Measured, Ok
 from zoo.protocols import EvalProtocol
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
+pytestmark = NEEDS_BROWSER
 
 SIZES = {"agdn": 294_174, "bsrn": 352_000, "imdn": 715_176, "evil": 1000}
 IMAGES = ("a", "b", "c", EVIL)
@@ -72,21 +70,10 @@ def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(browser: Browser, report_file: Path) -> Iterator[Page]:  # noqa: F811
-    """The open figures; fails the test on any console error, page error, dialog or request beside the file itself."""
-    context = browser.new_context(viewport={"width": 1300, "height": 1100})
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("dialog", lambda dialog: troubles.append(f"dialog {dialog.message}"))
-    page.on("request", lambda request: _note(troubles, request.url, report_file))
-    page.goto(f"{report_file.as_uri()}#figures")
-    page.wait_for_selector("#scatter[data-drawn]")
-    yield page
-    assert page.evaluate("window.hacked") is None
-    context.close()
-    assert troubles == []
+def page(browser: Browser, report_file: Path) -> Iterator[Page]:
+    with watched(browser, report_file, "figures", height=1100) as page:
+        page.wait_for_selector("#scatter[data-drawn]")
+        yield page
 
 
 def _after(page: Page, plot: str, act: Any) -> None:
@@ -158,9 +145,9 @@ def test_the_brush_marks_and_filters_both_tables_and_the_table_marks_the_plot(pa
     assert len(_listed(page)) == 4
     page.check("#plot-only")
     assert sorted(_listed(page)) == ["AGDN", "BSRN"]
-    _go(page, "Results")
-    assert _names(page) == ["AGDN", "BSRN"]
-    _go(page, "Figures")
+    go_to(page, "Results")
+    assert models_shown(page) == ["AGDN", "BSRN"]
+    go_to(page, "Figures")
     page.uncheck("#plot-only")
     _after(page, "#scatter", lambda: page.click("#plot-clear"))
     assert _picked(page, "#scattertable") == []
@@ -173,7 +160,7 @@ def test_the_brush_marks_and_filters_both_tables_and_the_table_marks_the_plot(pa
     chosen = page.evaluate(dimmed)
     assert sum(len(points or []) for points in chosen) == 1
     assert page.evaluate("document.activeElement.textContent") == "IMDN"
-    _go(page, "Results")
+    go_to(page, "Results")
     assert _picked(page, "#table") == ["IMDN"]
 
 
@@ -251,6 +238,31 @@ def test_differences_name_mean_interval_and_images(page: Page) -> None:
     assert (page.text_content("#differences-told") or "").startswith("IMDN − BSRN")
 
 
+def test_weights_of_this_suite_do_not_press_the_others_together_and_are_told(browser: Browser, tmp_path: Path) -> None:
+    weights = {4: Weights(file="x.safetensors", sha256=SHA256, size_bytes=1, url=None, licence="MIT", note="By hand.")}
+    specs = [spec("agdn"), spec("bsrn"), spec("imdn", bundled=weights), spec("bicubic")]
+    records = [counted(name, params=p, multi_adds=p * 10**5) for name, p in (*SIZES.items(), ("bicubic", 0))]
+    values = (
+        ("agdn", 27.5, "official"),
+        ("bsrn", 27.25, "official"),
+        ("imdn", 20.0, "bundled"),
+        ("bicubic", 25.9, None),
+    )
+    records += [evaluated(name, psnr_y_db=psnr, origin=origin) for name, psnr, origin in values]
+    write(assemble(specs, {}, records, created_utc="2024-05-06T08:00:00Z", suite="made up"), tmp_path)
+    with watched(browser, tmp_path / "index.html", "figures", height=1100) as page:
+        page.wait_for_selector("#scatter[data-drawn]")
+        low, high = _axis(page, "y")["range"]
+        assert 27.2 < low < 27.25
+        assert 27.5 < high < 27.55
+        told = (page.text_content("#scatter-told") or "").replace("\u00a0", " ")
+        assert "IMDN (trained here) (20.00 dB at 71.5 G)" in told
+        assert "BICUBIC (25.90 dB at 0.0 G)" in told
+        assert "AGDN (" not in told
+        listed = page.eval_on_selector_all("#scattertable tbody tr", "rows => rows.map(r => r.textContent)")
+        assert any("trained here" in row for row in listed)
+
+
 def test_plots_follow_the_theme(page: Page) -> None:
     colour = "document.getElementById('scatter').layout.font.color"
     light = page.evaluate(colour)
@@ -260,17 +272,15 @@ def test_plots_follow_the_theme(page: Page) -> None:
     assert page.evaluate(colour) == light
 
 
-def test_ten_thousand_networks_are_drawn_and_brushed(browser: Browser, tmp_path: Path) -> None:  # noqa: F811
+def test_ten_thousand_networks_are_drawn_and_brushed(browser: Browser, tmp_path: Path) -> None:
     specs = [spec(f"net_{i}", display_name=f"Net {i}", scales=(4,)) for i in range(10_000)]
     records = [counted(f"net_{i}", params=1000 + i, multi_adds=10**9 + i * i) for i in range(10_000)]
     report = assemble(specs, load_papers(), records, created_utc="2024-05-06T08:00:00Z", suite="made up")
     write(report, tmp_path)
     file = tmp_path / "index.html"
     assert file.stat().st_size < 8 * 2**20
-    page = browser.new_page(viewport={"width": 1300, "height": 1100})
-    page.goto(f"{file.as_uri()}#figures")
-    page.wait_for_selector("#scatter[data-drawn]")
-    _after(page, "#scatter", lambda: page.select_option("#plot-y", label="Params [K]"))
-    assert page.locator("#scatter .point").count() >= 10_000
-    assert page.text_content("#scattercount") == "200 of 10,000 points"
-    page.close()
+    with watched(browser, file, "figures", height=1100) as page:
+        page.wait_for_selector("#scatter[data-drawn]")
+        _after(page, "#scatter", lambda: page.select_option("#plot-y", label="Params [K]"))
+        assert page.locator("#scatter .point").count() >= 10_000
+        assert page.text_content("#scattercount") == "200 of 10,000 points"

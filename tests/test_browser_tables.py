@@ -15,9 +15,9 @@ from reports.claims import Paper, load_papers
 from reports.write import write
 from runner.cli.report import COMMITTED
 from runner.store import Store, mark_stale
+from tests.browser import EVIL, NEEDS_BROWSER, go_to, watched
 from tests.made_records import SHA256, counted, evaluated, spec
 from tests.shared import ROOT
-from tests.test_browser import CHROMIUM, EVIL, _go, _note, browser  # noqa: F401  (a fixture)
 from zoo.catalogue import catalogue
 from zoo.contract import Weights
 
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 ARTIFACTS = ROOT / "artifacts"
 """Screenshots, kept by CI for people to look at; nothing compares them."""
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 def _evil_paper() -> Paper:
@@ -59,19 +56,9 @@ def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(browser: Browser, made_file: Path) -> Iterator[Page]:  # noqa: F811
-    """The open tables; fails on any console message, page error or request beside the file itself."""
-    context = browser.new_context(viewport={"width": 1300, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda request: _note(troubles, request.url, made_file))
-    page.goto(f"{made_file.as_uri()}#tables")
-    yield page
-    assert page.evaluate("window.hacked") is None
-    context.close()
-    assert troubles == []
+def page(browser: Browser, made_file: Path) -> Iterator[Page]:
+    with watched(browser, made_file, "tables") as page:
+        yield page
 
 
 def _rows(page: Page, table: str) -> list[str]:
@@ -182,7 +169,7 @@ def test_tab_reaches_navigation_modes_and_one_number_per_table(page: Page, made_
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Start"
-    _go(page, "Tables")
+    go_to(page, "Tables")
     stops = page.eval_on_selector_all(
         ".papertable", "all => all.map(t => t.querySelectorAll('td[tabindex=\"0\"]').length)"
     )
@@ -197,7 +184,7 @@ def _count(page: Page) -> str:
 
 
 def test_the_audit_lists_every_number_and_filters_by_each_of_its_sides(page: Page) -> None:
-    _go(page, "Audit")
+    go_to(page, "Audit")
     assert _count(page) == "200 of 712 printed numbers"
     page.click("#claimmore")
     assert page.locator("#claimtablelist tbody tr").count() == 400
@@ -216,7 +203,7 @@ def test_the_audit_lists_every_number_and_filters_by_each_of_its_sides(page: Pag
 
 
 def test_the_audit_sorts_and_each_row_gives_its_reason(page: Page) -> None:
-    _go(page, "Audit")
+    go_to(page, "Audit")
     page.click('#claimtablelist th[data-key="verdict"] button')
     assert "reproduced" in (page.text_content("#claimtablelist tbody tr:first-child") or "")
     assert "we get" in (page.text_content("#claimtablelist tbody tr:first-child td.text") or "")
@@ -227,7 +214,7 @@ def test_the_audit_sorts_and_each_row_gives_its_reason(page: Page) -> None:
 
 
 def test_a_number_of_the_start_page_leads_to_its_reasons(page: Page) -> None:
-    _go(page, "Start")
+    go_to(page, "Start")
     page.click(".verdicts li:nth-child(4) a.contradicted")
     assert page.text_content("#nav a[aria-current=page]") == "Audit"
     assert _count(page) == "3 printed numbers"  # Set14's PSNR and SSIM, Set5's SSIM
@@ -251,7 +238,7 @@ def real_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_real_page_fits_its_width_in_both_themes(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     real_file: Path,
     width: int,
     theme: str,
@@ -265,7 +252,7 @@ def test_the_real_page_fits_its_width_in_both_themes(
     page.close()
 
 
-def test_the_start_page_fits_one_screen_and_the_file_its_limit(browser: Browser, real_file: Path) -> None:  # noqa: F811
+def test_the_start_page_fits_one_screen_and_the_file_its_limit(browser: Browser, real_file: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(real_file.as_uri())
     bottom = page.eval_on_selector("#start .facts", "node => node.getBoundingClientRect().bottom")
@@ -274,7 +261,7 @@ def test_the_start_page_fits_one_screen_and_the_file_its_limit(browser: Browser,
     page.close()
 
 
-def test_paper_shows_every_section_in_ink(browser: Browser, real_file: Path) -> None:  # noqa: F811
+def test_paper_shows_every_section_in_ink(browser: Browser, real_file: Path) -> None:
     page = browser.new_page(color_scheme="dark")
     page.goto(real_file.as_uri())
     page.emulate_media(media="print", color_scheme="dark")

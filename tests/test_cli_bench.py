@@ -12,15 +12,9 @@ from typer.testing import CliRunner, Result
 from runner import machine
 from runner.cli import app
 from runner.store import Store
-from tests import fake_tasks
 from tests.fake_tasks import NETWORKS, Fakes
 from zoo.contract import EsrError, JobFailed
 from zoo.facts import Ok
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return fake_tasks.install(monkeypatch)
 
 
 @pytest.fixture

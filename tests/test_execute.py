@@ -18,7 +18,6 @@ from runner import execute
 from runner.execute import Event, Phase, run
 from runner.plan import Job, Policy, Protocols, Selection, Task, expand
 from runner.store import Store
-from tests import fake_tasks
 from tests.fake_tasks import NETWORKS, Fakes
 from tests.shared import ROOT
 from zoo.catalogue import catalogue
@@ -26,16 +25,6 @@ from zoo.contract import InputTooSmall, ModelSpec
 from zoo.facts import Failed, Measured, NotApplicable, Ok
 from zoo.files import write_text_atomically
 from zoo.protocols import Size
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return fake_tasks.install(monkeypatch)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
 
 
 @pytest.fixture

@@ -7,18 +7,22 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from runner.executors import Where, opened
 from runner.executors.head import require_head
+from runner.executors.ray_host import Host
+from runner.plan import Job
 from tests.cli import esr
 from tests.fake_workers import NETWORKS
 from tests.test_executors import compare_with_a_kill
 from zoo.contract import BadInput, JobFailed
+from zoo.facts import Measured
 
 BENCH = ("bench", "bicubic", "--tasks", "complexity", "--executor", "ray")
 
@@ -51,6 +55,21 @@ def test_two_workers_make_the_records_of_one_process_though_one_is_killed(
     assert set(Path(tempfile.gettempdir()).glob("esr-ray-*")) == left
     assert {name: value for name, value in os.environ.items() if name in variables} == variables
     assert not [name for name in os.environ if name not in variables and "TOKEN" in name]
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt(), ValueError("x")])
+def test_what_ends_a_workers_thread_reaches_the_head(monkeypatch: pytest.MonkeyPatch, ending: BaseException) -> None:
+    """A network may call `sys.exit`: a thread would end in silence, and the head wait for ever."""
+
+    def ends(job: Job, tell: Callable[[str], object]) -> Measured:
+        tell("a word")
+        raise ending
+
+    monkeypatch.setattr("runner.executors.ray_host.measure", ends)
+    news = Host.work(Host.__new__(Host), cast(Job, None))
+    assert next(news) == "a word"
+    with pytest.raises(type(ending)):
+        next(news)
 
 
 def test_without_ray_the_extra_is_named(

@@ -12,11 +12,14 @@ from matplotlib import rc_context
 
 from reports.assemble import assemble
 from reports.claims import load_papers
-from reports.figures import STYLE, Figure, Point, composed, drawn_as
+from reports.figures import STYLE, composed, drawn_as
 from reports.figures_labels import Box, Scene, leader, settle
+from reports.pareto import Figure, Point
 from runner.cli.report import COMMITTED
 from runner.store import Store
+from tests.made_records import SHA256, counted, evaluated, spec
 from zoo.catalogue import catalogue
+from zoo.contract import Weights
 
 
 def _committed() -> list[Figure]:
@@ -75,6 +78,36 @@ def test_the_measured_figure_is_the_papers_on_b100() -> None:
     measured = next(figure for figure in _committed() if not figure.printed)
     assert (measured.dataset, measured.scale) == ("B100", 4)
     assert {"AGDN", "BSRN", "IMDN"} <= {point.label for point in measured.points}
+
+
+def test_weights_of_this_suite_do_not_stretch_the_axis_of_the_official_ones_and_are_told() -> None:
+    measured = next(figure for figure in _committed() if not figure.printed)
+    (told,) = measured.below
+    assert told.label == "AGDN-S (trained here)"
+    with rc_context(STYLE):
+        axes = composed(measured).axes[0]
+    lowest, highest = min(p.psnr_y_db for p in measured.points), max(p.psnr_y_db for p in measured.points)
+    assert told.psnr_y_db < axes.get_ylim()[0] < lowest
+    assert lowest - axes.get_ylim()[0] < 0.4 * (highest - lowest)
+    texts = {text.get_text() for text in axes.texts}
+    assert f"{told.label} {told.psnr_y_db:.2f} dB, below this range" in texts
+    arrow = next(text for text in axes.texts if not text.get_text())
+    assert arrow.xy == (told.multi_adds / 1e9, 0.0)
+
+
+@pytest.mark.parametrize(("psnr_y_db", "below"), [(26.99, False), (26.97, True), (27.5, False), (28.0, False)])
+def test_only_what_lies_far_below_is_left_out(psnr_y_db: float, below: bool) -> None:
+    """The two others reach from 27.00 to 27.20 dB: 0.024 dB of room."""
+    weights = {4: Weights(file="x.safetensors", sha256=SHA256, size_bytes=1, url=None, licence="MIT", note="By hand.")}
+    specs = [spec("agdn"), spec("bsrn"), spec("imdn", bundled=weights)]
+    records = [counted(name, params=300_000, multi_adds=10**10) for name in ("agdn", "bsrn", "imdn")]
+    records += [evaluated(name, psnr_y_db=psnr) for name, psnr in (("agdn", 27.0), ("bsrn", 27.2))]
+    records.append(evaluated("imdn", psnr_y_db=psnr_y_db, origin="bundled"))
+    report = assemble(specs, {}, records, created_utc="2024-05-06T08:00:00Z", suite="")
+    (figure,) = report.figures
+    assert [point.psnr_y_db for point in figure.below] == ([psnr_y_db] if below else [])
+    assert len(figure.networks) == 3
+    assert "of 3 measured networks" in report.headline
 
 
 @pytest.mark.parametrize("file_format", ["svg", "pdf"])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from runner.plan import Policy, Protocols, Selection, Task, choose_weights, expand, stands_in
+from runner.chosen_weights import choose_weights, stands_in
+from runner.plan import Policy, Protocols, Selection, Task, expand
 from runner.store import Store
 from tests import fake_tasks
 from tests.fake_tasks import NETWORKS, Fakes
@@ -21,16 +22,6 @@ from zoo.protocols import CountProtocol, EvalProtocol, Form, LrRecipe, Quadrants
 
 ORIGIN = Provenance(created_utc="", machine={}, versions={}, git_commit=None, duration_s=0.0)
 SELECTION = Selection(models=("agdn",), scales=(4,), datasets=("sample",))
-
-
-@pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    return fake_tasks.install(monkeypatch)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
 
 
 def _keep(store: Store, selection: Selection, outcome: Outcome) -> None:
@@ -89,7 +80,7 @@ def test_other_images_ask_for_quality_again_and_for_nothing_else(
 ) -> None:
     _keep(store, SELECTION, Ok(values={}))
     fakes.manifest = "m2"
-    monkeypatch.setattr("runner.plan._manifests", {})
+    monkeypatch.setattr("runner.data_identity._manifests", {})
     assert [job.task for job in expand(SELECTION, store).jobs] == [Task.QUALITY]
 
 

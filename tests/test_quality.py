@@ -280,6 +280,33 @@ def test_a_damaged_image_is_a_usage_error_before_any_run(capsys: pytest.CaptureF
     assert "b.png cannot be decoded" in result.words
 
 
+@pytest.mark.parametrize("command", [("quality",), ("bench", "--tasks", "quality", "--store", "kept")])
+@pytest.mark.parametrize(
+    ("side", "options", "words"),
+    [
+        (12, (), "b of Mine: SSIM needs at least 11x11 px after the border is cut, got 8x8"),
+        (8, ("--ssim", "uniform7"), "b of Mine: SSIM by a uniform window needs at least 7x7 px"),
+        (12, ("--crop", "6"), "b of Mine: Cutting 6 px on each side leaves nothing of a 12x12 image"),
+    ],
+)
+def test_an_image_too_small_for_the_metric_is_named(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    side: int,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = _big_set(tmp_path)
+    write_rgb(root / "HR" / "b.png", picture(1, side, side))
+    result = esr(capsys, *command, "bicubic", "--scale", "2", "--data", str(root), *options)
+    assert result.code == 1
+    assert words in result.words
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("scale", "recipe", "psnr_y_db", "ssim_y"),

@@ -15,8 +15,9 @@ import pytest
 from reports.assemble import Report, assemble, outcome_counts
 from reports.claims import load_papers
 from reports.compare import VerdictKind
-from reports.figures import Point, draw, pareto_front, themed
+from reports.figures import draw, themed
 from reports.html import TEMPLATES, page
+from reports.pareto import Point, pareto_front
 from reports.sections import SECTIONS
 from reports.tables import Cell, CellKind, Slot, Table
 from reports.text import results_csv, results_markdown, three_ways_csv, three_ways_markdown

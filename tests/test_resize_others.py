@@ -1,7 +1,10 @@
-"""LR by OpenCV's rule, against exact arithmetic by hand and torch's cubic, and by Pillow."""
+"""LR by OpenCV's rule, against cv2 itself, exact arithmetic by hand and torch's cubic; and by Pillow."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,13 +12,87 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from skimage import data
 
+from runner.images import read_rgb
 from runner.resize import U8, matlab_bicubic
 from runner.resize_others import make_lr, opencv_cubic, opencv_sums, opencv_ties, pil_bicubic
+from tests import shared
 from zoo.contract import BadInput
 from zoo.protocols import LrRecipe
 
 _images = arrays(np.uint8, array_shapes(min_dims=3, max_dims=3, min_side=8, max_side=24).map(lambda s: (*s[:2], 3)))
+_any_channels = st.sampled_from([(), (1,), (2,), (3,), (4,)])
+_any_image = st.tuples(array_shapes(min_dims=2, max_dims=2, min_side=4, max_side=48), _any_channels).flatmap(
+    lambda shape: arrays(np.uint8, shape[0] + shape[1])
+)
+
+
+@pytest.fixture
+def cv2_without_ipp() -> Iterator[None]:
+    optimised = cv2.useOptimized()
+    cv2.setUseOptimized(False)
+    try:
+        yield
+    finally:
+        cv2.setUseOptimized(optimised)
+
+
+def _assert_is_cv2s(img: U8, scale: int) -> None:
+    """Equal where cv2 leaves the work to IPP; else it may lie 1 above ours at exact halves, and nowhere else."""
+    height, width = img.shape[0] // scale, img.shape[1] // scale
+    cropped = img[: height * scale, : width * scale]
+    ours = opencv_cubic(img, scale)
+    theirs = cv2.resize(cropped, (width, height), interpolation=cv2.INTER_CUBIC).reshape(ours.shape)
+    by_ipp = cv2.ipp.useIPP() and img.shape[2:] != (2,) and width > 1
+    free = np.zeros(ours.shape, bool) if by_ipp else opencv_ties(opencv_sums(img, scale))
+    np.testing.assert_array_equal(theirs[~free], ours[~free])
+    assert set((theirs.astype(int) - ours)[free].tolist()) <= {0, 1}
+
+
+def _natural() -> list[U8]:
+    return [data.chelsea(), data.astronaut()[:509, :507], data.camera()[:511, :510]]
+
+
+@given(img=_any_image, scale=st.sampled_from([2, 3, 4]))
+def test_opencv_is_cv2(img: U8, scale: int) -> None:
+    _assert_is_cv2s(img, scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("shape", [(128, 96), (129, 97, 3), (131, 95, 3), (1357, 2043, 3), (77, 83, 4)])
+def test_opencv_is_cv2_on_noise(shape: tuple[int, ...], scale: int) -> None:
+    _assert_is_cv2s(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_opencv_is_cv2_on_natural_images(scale: int) -> None:
+    for img in _natural():
+        _assert_is_cv2s(img, scale)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", ["Set5", "Set14"])
+def test_opencv_is_cv2_on_published_images(name: str, scale: int) -> None:
+    for path in sorted(shared.require(f"datasets/{name}/HR").iterdir()):
+        _assert_is_cv2s(read_rgb(path, grey_to_rgb=True), scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_opencv_is_cv2_without_ipp_but_for_halves(cv2_without_ipp: None, scale: int) -> None:
+    assert not cv2.ipp.useIPP()
+    for img in (*_natural(), np.random.default_rng(0).integers(0, 256, (301, 203, 3), dtype=np.uint8)):
+        _assert_is_cv2s(img, scale)
+
+
+def test_without_ipp_halves_are_rounded_up_where_a_row_does_not_fill_vectors(cv2_without_ipp: None) -> None:
+    """Rows of 28.5 alone: a build has vectors of a length of its own, so only that full ones go to even is asserted."""
+    img = np.zeros((8, 2 * 67), np.uint8)
+    img[2] = 48
+    row = cv2.resize(img, (67, 4), interpolation=cv2.INTER_CUBIC)[1]
+    assert set(row.tolist()) == {28, 29}
+    assert np.flatnonzero(row == 29)[0] % 8 == 0
 
 
 @given(img=_images, scale=st.sampled_from([2, 3, 4, 5]))
@@ -50,11 +127,15 @@ def test_halves_go_to_even() -> None:
     assert opencv_ties(opencv_sums(img, 2))[1].all()
 
 
-def test_pil_is_pillow() -> None:
-    img = np.random.default_rng(1).integers(0, 256, (25, 34, 3), dtype=np.uint8)
-    expected = np.asarray(Image.fromarray(img[:24, :32]).resize((8, 6), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(pil_bicubic(img, 4), expected)
-    np.testing.assert_array_equal(pil_bicubic(img[:, :, 0], 4), expected[:, :, 0])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pil_is_pillow(scale: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (25, 34, 3), dtype=np.uint8)
+    for img in (noise, data.chelsea(), data.astronaut()[:509, :507]):
+        height, width = img.shape[0] // scale, img.shape[1] // scale
+        cropped = Image.fromarray(img[: height * scale, : width * scale])
+        expected = np.asarray(cropped.resize((width, height), Image.Resampling.BICUBIC))
+        np.testing.assert_array_equal(pil_bicubic(img, scale), expected)
+        np.testing.assert_array_equal(pil_bicubic(img[:, :, 0], scale), expected[:, :, 0])
 
 
 def test_every_recipe_is_made_and_no_two_are_alike() -> None:

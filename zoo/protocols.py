@@ -88,7 +88,7 @@ class LrRecipe(Enum):
     MATLAB_U8_REPLICATE = "matlab-u8-replicate"
     "`imresize` of a uint8 image in older MATLAB, which repeats the border; bit-exact."
     OPENCV = "opencv"
-    "`cv2.resize(..., INTER_CUBIC)`: a = -0.75, no antialiasing; exact but for halves (see `opencv_cubic`)."
+    "`cv2.resize(..., INTER_CUBIC)`: a = -0.75, no antialiasing; bit-exact with IPP, see `opencv_cubic` for halves."
     PIL = "pil"
     "Pillow's `resize(..., BICUBIC)`: antialiased, a = -0.5, in fixed point; by Pillow itself."
 

@@ -22,23 +22,19 @@ from runner.cli.latency import (
     words,
 )
 from runner.cli.options import (
-    ChosenColour,
-    ChosenRecipe,
-    ChosenRounding,
-    Crop,
+    MODELS_OWN,
     DataDir,
-    Ensemble,
     Json,
-    ProtocolId,
-    Ssim,
     WeightsDir,
     parse_size,
+    takes_protocol,
 )
 from runner.cli.output import emit, progress, talk
+from runner.protocol_choice import ProtocolChoice
 from runner.timing_terms import DTYPES, MEMORY_FORMATS, require_terms
 from zoo.catalogue import catalogue, find
 from zoo.contract import BadInput, NotHere
-from zoo.facts import Failed, Measured, Ok, Outcome
+from zoo.facts import Failed, Measured, Ok, Outcome, RunKey
 from zoo.protocols import Form, TimingProtocol
 
 if TYPE_CHECKING:
@@ -64,6 +60,7 @@ def register(app: typer.Typer) -> None:
     app.command("bench", epilog="Example: esr bench agdn agdn_s --scale 4 --data sample")(bench)
 
 
+@takes_protocol
 def bench(
     models: Annotated[
         list[str] | None, typer.Argument(metavar="[MODEL...]", help="Zoo name or my_net.py:MyNet.")
@@ -87,13 +84,7 @@ def bench(
         str | None, typer.Option("--lr", help="LR size of complexity and latency; default: 720x1280 over the scale.")
     ] = None,
     latency_lr: Annotated[str | None, typer.Option("--latency-lr", help="LR size of latency alone.")] = None,
-    protocol: ProtocolId = None,
-    colour: ChosenColour = None,
-    crop: Crop = None,
-    rounding: ChosenRounding = None,
-    lr_recipe: ChosenRecipe = None,
-    ssim: Ssim = None,
-    self_ensemble: Ensemble = False,
+    choice: ProtocolChoice = MODELS_OWN,
     device: Device = "cpu",
     form: Annotated[Form, typer.Option("--form", help="Form in which latency is taken.")] = Form.PLAIN,
     dtype: Annotated[str, typer.Option("--dtype", help=f"Of latency: {', '.join(DTYPES)}.")] = "float32",
@@ -137,7 +128,6 @@ def bench(
     """
     from runner.executors import Where, opened
     from runner.plan import Policy, Protocols, Selection, expand
-    from runner.protocol_choice import ProtocolChoice
     from runner.store import Store
 
     if bool(models) == everything:
@@ -164,15 +154,7 @@ def bench(
                 dtype=words(DTYPES, dtype, "--dtype", most=1)[0],
                 memory_format=words(MEMORY_FORMATS, memory_format, "--memory-format", most=1)[0],
                 batch=batch,
-                choice=ProtocolChoice(
-                    text=protocol,
-                    colour=colour,
-                    crop_border_px=crop,
-                    rounding=rounding,
-                    lr_recipe=lr_recipe,
-                    ssim_window=ssim,
-                    self_ensemble=self_ensemble,
-                ),
+                choice=choice,
             ),
             weights=weights,
             weights_folders=tuple(weights_dir or ()),
@@ -234,7 +216,7 @@ def _announce(plan: Plan, store: Store, weights: str) -> None:
 
 
 def _stand_ins(plan: Plan, choice: str) -> list[str]:
-    from runner.plan import stands_in
+    from runner.chosen_weights import stands_in
 
     found = [(job, find(job.reference)) for job in plan.jobs if job.weights == "bundled"]
     return [note for job, spec in found if (note := stands_in(choice, job.weights, spec=spec, scale=job.key.scale))]
@@ -283,33 +265,28 @@ def _status(outcome: Outcome) -> str:
 
 
 def _row(record: Measured) -> dict[str, Any]:
-    key, outcome = record.key, record.outcome
-    return {
-        "model": key.model,
-        "scale": key.scale,
-        "task": key.task,
-        "dataset": key.dataset,
-        "protocol": key.protocol,
-        "status": _status(outcome),
-        "reason": None if isinstance(outcome, Ok) else explain(outcome),
-        "key": key.key12,
-        "created_utc": record.provenance.created_utc,
-        **record.values,
-    }
+    outcome = record.outcome
+    reason = None if isinstance(outcome, Ok) else explain(outcome)
+    return {**_cells(record.key, _status(outcome), reason, record.provenance.created_utc), **record.values}
 
 
 def _missing_row(job: Job) -> dict[str, Any]:
-    key = job.key
+    reason = "The store holds no record of it. Run without --policy cached-only."
+    return _cells(job.key, "missing", reason, None)
+
+
+def _cells(key: RunKey, status: str, reason: str | None, created_utc: str | None) -> dict[str, Any]:
+    """What a row has whatever came of its job."""
     return {
         "model": key.model,
         "scale": key.scale,
         "task": key.task,
         "dataset": key.dataset,
         "protocol": key.protocol,
-        "status": "missing",
-        "reason": "The store holds no record of it. Run without --policy cached-only.",
+        "status": status,
+        "reason": reason,
         "key": key.key12,
-        "created_utc": None,
+        "created_utc": created_utc,
     }
 
 

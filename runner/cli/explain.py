@@ -101,7 +101,7 @@ def explain(
 
 
 def _network(model: str, scale: int, weights: str, folders: tuple[Path, ...] | list[Path]) -> nn.Module:
-    from runner.plan import choose_weights
+    from runner.chosen_weights import choose_weights
     from zoo.catalogue import find
     from zoo.create import create_model
     from zoo.weights import default_store

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from runner.chosen_weights import AUTO, choose_weights, weights_sha256
 from runner.cli.options import Json, Scale, Weights, WeightsDir, parse_size
 from runner.cli.output import emit, talk
-from runner.plan import AUTO, choose_weights, weights_sha256
 from zoo.catalogue import find
 from zoo.contract import BadInput, InputTooSmall, ModelSpec
 from zoo.files import write_bytes_atomically

@@ -11,23 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from runner.chosen_weights import AUTO, choose_weights, stands_in
 from runner.cli.options import (
-    ChosenColour,
-    ChosenRecipe,
-    ChosenRounding,
-    Crop,
+    MODELS_OWN,
     DataDir,
-    Ensemble,
     Json,
     Models,
-    ProtocolId,
     Scale,
-    Ssim,
     Weights,
     WeightsDir,
+    takes_protocol,
 )
 from runner.cli.output import emit, progress, talk
-from runner.plan import AUTO, choose_weights, stands_in
+from runner.protocol_choice import ProtocolChoice
 from zoo.catalogue import find
 from zoo.contract import BadInput, EsrError, JobFailed, ModelSpec
 from zoo.facts import Failed, NotApplicable
@@ -57,17 +53,12 @@ def register(app: typer.Typer) -> None:
     app.command("quality", epilog="Example: esr quality agdn bicubic --scale 4 --data Set5")(quality)
 
 
+@takes_protocol
 def quality(
     models: Models,
     scale: Scale = 4,
     data: Annotated[str, typer.Option("--data", help="Data set: a name of `esr data list`, or a folder.")] = "sample",
-    protocol_id: ProtocolId = None,
-    colour: ChosenColour = None,
-    crop: Crop = None,
-    rounding: ChosenRounding = None,
-    lr_recipe: ChosenRecipe = None,
-    ssim: Ssim = None,
-    self_ensemble: Ensemble = False,
+    choice: ProtocolChoice = MODELS_OWN,
     weights: Weights = AUTO,
     data_dir: DataDir = None,
     weights_dir: WeightsDir = None,
@@ -95,19 +86,9 @@ def quality(
     the exit code is then 1.
     """
     from runner.datasets import open_dataset
-    from runner.protocol_choice import ProtocolChoice
     from zoo.create import create_model
     from zoo.weights import default_store
 
-    choice = ProtocolChoice(
-        text=protocol_id,
-        colour=colour,
-        crop_border_px=crop,
-        rounding=rounding,
-        lr_recipe=lr_recipe,
-        ssim_window=ssim,
-        self_ensemble=self_ensemble,
-    )
     chosen = None if form is None else _form(form)
     specs = [runnable(name, scale) for name in models]
     require_device(device)
@@ -253,8 +234,9 @@ def _kept(
     device: str,
 ) -> dict[str, Any]:
     """Values of the record that the store holds, or that is made now. Raises JobFailed with the record's reason."""
+    from runner.chosen_weights import NO_WEIGHTS
     from runner.execute import WAITING, run
-    from runner.plan import NO_WEIGHTS, Policy, Protocols, Selection, Task, expand
+    from runner.plan import Policy, Protocols, Selection, Task, expand
     from runner.store import Store
 
     store = Store(folder)

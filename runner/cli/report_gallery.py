@@ -169,8 +169,8 @@ def _psnr(page: Report, dataset: str, scale: int) -> dict[str, float]:
 
 def _contestant(name: str, wish: Wanted) -> Contestant:
     """The network with its weights, or what it lacks."""
+    from runner.chosen_weights import AUTO, choose_weights
     from runner.gallery import Contestant
-    from runner.plan import AUTO, choose_weights
     from zoo.create import create_model
 
     spec = find(name)

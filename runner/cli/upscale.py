@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from runner.chosen_weights import AUTO, choose_weights, stands_in
 from runner.cli.options import Json, Scale, Weights, WeightsDir
 from runner.cli.output import emit, progress, talk
 from runner.cli.quality import require_device, runnable
-from runner.plan import AUTO, choose_weights, stands_in
 from zoo.contract import BadInput, EsrError, ModelSpec
 from zoo.protocols import CropToMultiple, PadSymmetric, Size, Tiled, Whole
 

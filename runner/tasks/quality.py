@@ -270,7 +270,10 @@ class _Evaluation:
         height, width = sr.shape[:2]
         hr = images[1][:height, :width]
         shown = sr if self.rounded else sr.astype(np.float64) * 255
-        result = scores(shown, hr, self.protocol, self.dataset.scale)
+        try:
+            result = scores(shown, hr, self.protocol, self.dataset.scale)
+        except BadInput as error:
+            raise type(error)(f"{pair.name} of {self.dataset.name}: {error}") from None
         score = ImageScore(name=pair.name, psnr_y_db=result.psnr_db, ssim_y=result.ssim, height=height, width=width)
         if self.on_sr:
             self.on_sr(pair.name, np.rint(shown).astype(np.uint8))

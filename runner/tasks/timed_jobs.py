@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from runner.plan import AUTO, SAMPLE, Job, choose_weights
+from runner.chosen_weights import AUTO, choose_weights
+from runner.plan import SAMPLE, Job
 from runner.tasks import latency, latency_compare
 from runner.tasks.latency_forms import require_form
 from runner.tasks.sampling import SamplingRule

@@ -26,8 +26,8 @@ from reports.write import write
 from runner.cli.report import COMMITTED
 from runner.records import to_text
 from runner.store import Store
+from tests.browser import CHROMIUM, launched
 from tests.made_records import counted, spec
-from tests.test_browser import ARGUMENTS, CHROMIUM
 from zoo.facts import Measured, Ok
 
 NETWORKS = 303
@@ -103,20 +103,16 @@ def test_a_report_of_a_hundred_thousand_records(tmp_path: Path) -> None:
 
 def rendered_once(networks: int) -> float:
     """Seconds from opening a page of this many networks to its first rows on screen, by the page's own clock."""
-    from playwright.sync_api import sync_playwright
-
     names = [f"net_{i}" for i in range(networks)]
     records = [counted(name, params=1000 + i, multi_adds=10**9 + i) for i, name in enumerate(names)]
     specs = [spec(name, scales=(4,)) for name in names]
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         report = assemble(specs, load_papers(), records, created_utc="2024-05-06T08:00:00Z", suite="made up")
         write(report, Path(folder))
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
         page.goto(f"{(Path(folder) / 'index.html').as_uri()}#results")
         page.locator("#table tbody tr").first.wait_for()
         milliseconds = page.evaluate("performance.now()")
-        browser.close()
     return float(milliseconds) / 1000
 
 

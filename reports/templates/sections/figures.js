@@ -3,7 +3,7 @@ esr.section("figures", ({ payload }) => {
   const { data, Grid, RUN, byId, el, selection, text } = esr;
   const { plain, shortened, shown, colours, layout, config, lazily, show, hide, facts, choices, coarse } = esrPlots;
   // Positions in the arrays of the data; reports/interactive.py writes them in this order.
-  const ROW = { model: 0, name: 1, ablation: 2, measured: 3, printed: 4 };
+  const ROW = { model: 0, name: 1, flags: 2, measured: 3, printed: 4 }, ABLATION = 1, TRAINED_HERE = 2;
   const NAMED = 40, AREA_PX2_PER_K = 0.8, PLAIN_PX = 10, FONT_PX = 11;
 
   const place = byId("scatter");
@@ -18,7 +18,7 @@ esr.section("figures", ({ payload }) => {
     for (let i = 0; i < flat.length; i += 4) found.set(flat[i], { value: flat[i + 1], source: flat[i + 2], extra: flat[i + 3] });
     return found;
   }
-  for (const view of views) view.points = view.rows.map((row) => ({ model: row[ROW.model], name: row[ROW.name], ablation: row[ROW.ablation], measured: byAxis(row[ROW.measured]), printed: byAxis(row[ROW.printed]) }));
+  for (const view of views) view.points = view.rows.map((row) => ({ model: row[ROW.model], name: row[ROW.name], ablation: Boolean(row[ROW.flags] & ABLATION), trainedHere: Boolean(row[ROW.flags] & TRAINED_HERE), measured: byAxis(row[ROW.measured]), printed: byAxis(row[ROW.printed]) }));
 
   function counts(view, kind) {
     const found = new Map();
@@ -104,16 +104,21 @@ esr.section("figures", ({ payload }) => {
     }
     return sides;
   }
-  /** Range that leaves out interpolation (no parameters, far below): it would press all networks into one corner. */
+  /** Range of the authors' networks: interpolation and weights of this suite, far below, would press them together. */
   function rangeOf(entries, side, log) {
-    const learned = entries.filter((e) => e.params !== 0);
-    const values = (learned.length ? learned : entries).map((e) => (log ? Math.log10(e[side]) : e[side]));
+    const official = entries.filter((e) => e.params !== 0 && !e.point.trainedHere);
+    const values = (official.length ? official : entries).map((e) => (log ? Math.log10(e[side]) : e[side]));
     if (!values.length) return null;
     let low = Infinity, high = -Infinity;
     for (const value of values) { low = Math.min(low, value); high = Math.max(high, value); }
     const room = (high - low || Math.abs(high) || 1) * 0.09;
     return [low - room, high + room];
   }
+
+  const outside = (entries, [rangeX, rangeY]) => entries.filter((e) => [[e.x, state.logX, rangeX], [e.y, state.logY, rangeY]].some(([value, log, range]) => {
+    const at = log ? Math.log10(value) : value;
+    return at < range[0] || at > range[1];
+  }));
 
   // plotly would keep its own idea of what is selected from one drawing to the next; the page's counts.
   let current = [], draws = 0, drawing = false;
@@ -138,13 +143,15 @@ esr.section("figures", ({ payload }) => {
     return { view, x, y, traces, front, measured, printed, ranges };
   }
   const titled = (axis, log) => ({ title: { text: plain(`${axis.label}${axis.unit ? ` [${axis.unit}]` : ""}${axis.higher ? " (higher is better)" : ""}`) }, type: log ? "log" : "linear" });
-  function tell({ view, x, y, front, measured, printed }) {
+  function tell({ view, x, y, front, measured, printed, ranges }) {
     const better = (axis) => (axis.higher ? "higher" : "lower");
     const parts = [`×${view.scale}: ${measured.found.length.toLocaleString("en")} of ${view.points.length.toLocaleString("en")} networks have both numbers measured` + (state.printed ? `, ${printed.found.length} printed.` : ".")];
     if (state.front && front.length) parts.push(`On the measured front (${better(x)} and ${better(y)}): ${front.slice(0, 12).map((e) => e.point.name).join(", ")}${front.length > 12 ? ` and ${front.length - 12} more` : ""}.`);
     const noLog = measured.noLog + printed.noLog;
     if (noLog) parts.push(`${noLog} without a place on a logarithmic axis (0).`);
-    if (measured.found.some((e) => e.params === 0)) parts.push("Interpolation may lie outside the range: double-click shows everything.");
+    const all = [...measured.found, ...printed.found], away = all.length ? outside(all, ranges) : [];
+    const where = (e) => `${e.point.name} (${shown(e.y, y.digits, y.unit)} at ${shown(e.x, x.digits, x.unit)})`;
+    if (away.length) parts.push(`Outside this range: ${away.slice(0, 5).map(where).join(", ")}${away.length > 5 ? ` and ${away.length - 5} more` : ""}; a double-click shows everything.`);
     if (selection.models.size) parts.push(`${selection.models.size} chosen.`);
     byId("scatter-told").textContent = parts.join(" ");
   }
