@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from zoo.contract import ModelSpec, Origin, Paper, Weights
 from zoo.layers.colour import MeanShift
 from zoo.layers.convolution import pixel_shuffle_tail
+from zoo.layers.padding import missing_to_multiple
 from zoo.layers.windows import window_partition, window_reverse
 from zoo.paper_count import PaperCount, ParamRule
 from zoo.protocols import Size
@@ -144,7 +145,8 @@ class ELAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        x = F.pad(x * NATIVE_RANGE, (0, -width % SIZE_MULTIPLE, 0, -height % SIZE_MULTIPLE), mode="reflect")
+        right, bottom = missing_to_multiple(width, SIZE_MULTIPLE), missing_to_multiple(height, SIZE_MULTIPLE)
+        x = F.pad(x * NATIVE_RANGE, (0, right, 0, bottom), mode="reflect")
         shallow = self.head(self.sub_mean(x))
         y = self.add_mean(self.tail(self.body(shallow) + shallow))
         return y[:, :, : height * self.scale, : width * self.scale] / NATIVE_RANGE

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from baselines.ngswin_counts import from_exact, printed_multi_adds
 from zoo.contract import ModelSpec, Paper, Weights
+from zoo.layers.padding import missing_to_multiple
 from zoo.layers.windows import shift_mask, to_map, to_tokens, window_partition, window_reverse
 from zoo.paper_count import PaperCount
 from zoo.protocols import PadSymmetric
@@ -251,7 +252,7 @@ class NGswin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        x = F.pad(x, (0, -width % SIZE_MULTIPLE, 0, -height % SIZE_MULTIPLE))
+        x = F.pad(x, (0, missing_to_multiple(width, SIZE_MULTIPLE), 0, missing_to_multiple(height, SIZE_MULTIPLE)))
         y = self.to_target(self.features((x - self.mean) / self.std)) * self.std + self.mean
         return y[:, :, : height * self.scale, : width * self.scale]
 

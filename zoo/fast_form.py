@@ -83,6 +83,15 @@ def _replaced(module: nn.Module) -> nn.Module:
     return module
 
 
+def with_plain_convolutions(network: nn.Module) -> nn.Module:
+    """The network with its `WeightNormConv2d` layers exchanged, in place, for convolutions of their weights."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is WeightNormConv2d:
+                setattr(module, name, _plain_convolution(child))
+    return network
+
+
 class ChannelsLastLayerNorm(nn.Module):
     """`ChannelLayerNorm` by the kernel for channels that are last in memory."""
 

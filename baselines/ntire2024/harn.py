@@ -17,6 +17,7 @@ from zoo.layers.convolution import BSConv, pixel_shuffle_tail
 from zoo.layers.dispersion import MDSA_LEVELS, DispersionAttention, ResidualBody, enhanced_cca
 from zoo.layers.distillation import DistillationSteps
 from zoo.layers.norm import ChannelLayerNorm
+from zoo.layers.padding import missing_to_multiple
 from zoo.layers.windows import window_partition, window_reverse
 
 Window = tuple[int, int]
@@ -111,7 +112,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         window = self.window
-        x = F.pad(x, (0, -width % window[1], 0, -height % window[0]))
+        x = F.pad(x, (0, missing_to_multiple(width, window[1]), 0, missing_to_multiple(height, window[0])))
         if self.shifted:
             x = torch.roll(x, (-(window[0] // 2), -(window[1] // 2)), dims=(2, 3))
         q, k = self.proj_qk(x).chunk(2, dim=1)

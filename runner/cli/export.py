@@ -77,12 +77,13 @@ def export(
         "lr": str(size) if size else "any",
         "max_abs_difference": max(one.max_abs_difference for one in checked),
         "parity": [
-            {"lr": str(one.lr), "batch": one.batch, "max_abs_difference": one.max_abs_difference} for one in checked
+            {"lr": str(one.lr), "batch": one.batch, "image": one.image, "max_abs_difference": one.max_abs_difference}
+            for one in checked
         ],
         "bytes": len(content),
         "file": str(onnx),
     }
-    cells: dict[str, Any] = {"checked": ", ".join(f"{one.batch}x3x{one.lr}" for one in checked)}
+    cells: dict[str, Any] = {"checked": ", ".join(f"{one.batch}x3x{one.lr} ({one.image})" for one in checked)}
     cells["max_abs_difference"] = f"{row['max_abs_difference']:.1e}"
     emit([row if as_json else row | cells], as_json=as_json, columns=COLUMNS)
 
@@ -107,7 +108,7 @@ def _exported(
 ) -> tuple[bytes, tuple[Parity, ...]]:
     import torch
 
-    from runner.export import CannotExport, Metadata, exported_size, onnx_bytes, parity, sizes_to_check
+    from runner.export import CannotExport, Metadata, Unsettled, exported_size, onnx_bytes, parity, sizes_to_check
     from zoo.create import create_model
     from zoo.weights import default_store
 
@@ -129,4 +130,6 @@ def _exported(
         return content, parity(content, network, sizes_to_check(spec, size))
     except CannotExport as error:
         step = "Pass --lr HEIGHTxWIDTH to export it for one size." if size is None else "Choose another network."
+        if isinstance(error, Unsettled):
+            step = "Pass trained weights: --weights official, or a file."
         raise CannotExport(f"{spec.name} x{scale} has no ONNX form here. {error} {step}") from error
