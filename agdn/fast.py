@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agdn.fast_attention import FastAttention, normalised
+from agdn.fast_attention import FastAttention, is_compiled, normalised
 from agdn.network import AGDB, AGDN, RCCA, SGSABlock
 from zoo.layers.bands import Ahead, Band, bands, empty_map, part_of
 from zoo.layers.convolution import BSConv
@@ -43,8 +43,13 @@ class FastAGDN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mean(x).contiguous(memory_format=torch.channels_last)
-        shallow = feature = self.fea_conv(x)
-        channels = shallow.shape[1]
+        shallow = self.fea_conv(x)
+        fused = self._compiled(shallow) if is_compiled() else self._in_three_maps(shallow)
+        return self._reconstruct(fused, shallow)
+
+    def _in_three_maps(self, shallow: Tensor) -> Tensor:
+        """c1 of the outputs of all blocks."""
+        channels, feature = shallow.shape[1], shallow
         free = [empty_map(shallow, channels) for _ in range(3)]
         fused = empty_map(shallow, channels)
         for i, (block, weight) in enumerate(zip(self.blocks, self.c1, strict=True)):
@@ -56,7 +61,18 @@ class FastAGDN(nn.Module):
                 _ = rows.add_(part) if i else rows.copy_(part)
             free += [scratch] if feature is shallow else [scratch, feature]
             feature = result
-        return self._reconstruct(fused, shallow)
+        return fused
+
+    def _compiled(self, shallow: Tensor) -> Tensor:
+        """The same for torch.compile, which allocates itself and compiles one block for all."""
+        feature, fused = shallow, None
+        for block, weight in zip(self.blocks, self.c1, strict=True):
+            feature = _block_of_new_maps(block, feature)
+            part = F.conv2d(feature, weight)
+            fused = part if fused is None else fused + part
+        assert fused is not None
+        assert self.c1_bias is not None
+        return fused + self.c1_bias.view(-1, 1, 1)
 
     def _reconstruct(self, fused: Tensor, shallow: Tensor) -> Tensor:
         """Fusion, long skip and pixel shuffle; the output is contiguous, as the plain form's."""
@@ -67,6 +83,14 @@ class FastAGDN(nn.Module):
             tail = conv(deep, self.tail_weight, self.tail_bias, padding=1)[:, :, band.keep]
             sr[:, :, band.start * self.scale : band.stop * self.scale] = F.pixel_shuffle(tail, self.scale)
         return sr
+
+
+@torch.compiler.nested_compile_region
+def _block_of_new_maps(block: nn.Module, x: Tensor) -> Tensor:
+    """A block's output of `x`."""
+    out, scratch = empty_map(x, x.shape[1]), empty_map(x, x.shape[1])
+    block(x, out, scratch)
+    return out
 
 
 class FastBlock(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -127,3 +128,31 @@ def test_the_fast_form_traces_without_a_break(name: str) -> None:
     compiled = torch.compile(fast, fullgraph=True, backend="eager")
     with torch.inference_mode():
         torch.testing.assert_close(compiled(x), network(x), rtol=0, atol=1e-4)
+
+
+def _traced(network: nn.Module, x: Tensor) -> list[torch.fx.GraphModule]:
+    """What a compiler is given of the network: the graph, and in it the parts that it compiles once."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: Any) -> Any:
+        graphs.extend(part for part in graph.modules() if isinstance(part, torch.fx.GraphModule))
+        return graph
+
+    torch.compiler.reset()
+    with torch.inference_mode():
+        compiled = torch.compile(network, fullgraph=True, backend=backend)
+        torch.testing.assert_close(compiled(x), network(x), rtol=0, atol=1e-5)
+    return graphs
+
+
+def test_a_compiler_gets_one_block_and_no_more_for_more_windows() -> None:
+    """Its time would otherwise grow with the blocks, and twofold with each window: agdn took over ten minutes."""
+    options = {"scale": 2, "num_feat": 12, "tlc_window": 24}
+    networks = [AGDN(num_block=blocks, **options).eval() for blocks in (2, 5)]  # type: ignore[arg-type]
+    traced = []
+    for network, size in zip(networks, ((20, 22), (60, 100)), strict=True):
+        load_formula_weights(network)
+        traced.append(_traced(zoo.optimize(network), formula_image(*size)))
+    small, large = traced
+    assert len(small) == len(large) == 2
+    assert len(small[1].graph.nodes) == len(large[1].graph.nodes)
