@@ -51,10 +51,10 @@ class FastAGDN(nn.Module):
         """c1 of the outputs of all blocks."""
         channels, feature = shallow.shape[1], shallow
         free = [empty_map(shallow, channels) for _ in range(3)]
-        fused = empty_map(shallow, channels)
+        fused, levels = empty_map(shallow, channels), empty_map(shallow, cast(FastBlock, self.blocks[0]).level_channels)
         for i, (block, weight) in enumerate(zip(self.blocks, self.c1, strict=True)):
             result, scratch = free.pop(), free.pop()
-            block(feature, result, scratch)
+            block(feature, result, scratch, levels)
             for band in bands(result, halo=0):
                 part = conv(result[:, :, band.read], weight, None if i else self.c1_bias)
                 rows = fused[:, :, band.write]
@@ -67,7 +67,7 @@ class FastAGDN(nn.Module):
         """The same for torch.compile, which allocates itself and compiles one block for all."""
         feature, fused = shallow, None
         for block, weight in zip(self.blocks, self.c1, strict=True):
-            feature = _block_of_new_maps(block, feature)
+            feature = _block_of_new_maps(cast(FastBlock, block), feature)
             part = F.conv2d(feature, weight)
             fused = part if fused is None else fused + part
         assert fused is not None
@@ -86,10 +86,10 @@ class FastAGDN(nn.Module):
 
 
 @torch.compiler.nested_compile_region
-def _block_of_new_maps(block: nn.Module, x: Tensor) -> Tensor:
+def _block_of_new_maps(block: FastBlock, x: Tensor) -> Tensor:
     """A block's output of `x`."""
     out, scratch = empty_map(x, x.shape[1]), empty_map(x, x.shape[1])
-    block(x, out, scratch)
+    block(x, out, scratch, empty_map(x, block.level_channels))
     return out
 
 
@@ -109,10 +109,15 @@ class FastBlock(nn.Module):
         if isinstance(block.ea, SGSABlock):
             self.sgsa = FastSGSA(block.ea)
 
-    def forward(self, x: Tensor, out: Tensor, scratch: Tensor) -> None:
-        """Write the block's output of `x` to `out`; what `scratch` holds afterwards means nothing."""
+    @property
+    def level_channels(self) -> int:
+        """Channels of the map that MVSA adds its levels up in, 0 without MVSA."""
+        return 0 if self.mvsa is None else self.mvsa.hidden_channels
+
+    def forward(self, x: Tensor, out: Tensor, scratch: Tensor, levels: Tensor) -> None:
+        """Write the block's output of `x` to `out`; what `scratch` and `levels` hold afterwards means nothing."""
         height = x.shape[2]
-        ready = self._distil(x, out, scratch)
+        ready = self._distil(x, out, scratch, levels)
         if self.rcca is not None:
             ready = self.rcca(out, scratch, ready)
         else:
@@ -124,7 +129,7 @@ class FastBlock(nn.Module):
             ready.upto(height)
             out.add_(x)
 
-    def _distil(self, x: Tensor, out: Tensor, scratch: Tensor) -> Ahead:
+    def _distil(self, x: Tensor, out: Tensor, scratch: Tensor, levels: Tensor) -> Ahead:
         """Distillation and spatial attention of x to `out`, where the last step of MVSA is left for later."""
         mvsa = self.mvsa
         hidden = None if mvsa is None else part_of(scratch, mvsa.hidden_channels)
@@ -136,7 +141,7 @@ class FastBlock(nn.Module):
         if mvsa is None or hidden is None:
             out.copy_(self.spatial(out))
             return Ahead()
-        levels = mvsa.levels(hidden)
+        mvsa.levels(hidden, levels)
 
         def gate(rows: slice) -> None:
             out[:, :, rows].addcmul_(out[:, :, rows], mvsa.gate(levels[:, :, rows]))

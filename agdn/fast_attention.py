@@ -58,25 +58,25 @@ class FastAttention(nn.Module):
     def _in_bands(
         self, x: Tensor, out: Tensor, ready: Ahead, rows: list[int], cols: list[int], kh: int, kw: int
     ) -> None:
-        """One row of windows after the other; `out` holds their sum until its pixels have got all of theirs."""
+        """A few windows at a time; `out` holds their sum until its pixels have got all of theirs."""
         _, _, h, w = x.shape
         share = _share(rows, kh, h, x)[:, None] * _share(cols, kw, w, x)
+        # As many windows as have their queries, keys and values in the cache: whole rows of them or a part of one.
+        count = max(1, QKV_VALUES // (x.shape[0] * self.qkv.out_channels * kh * kw))
+        height = max(1, count // len(cols))
+        steps = [rows[i : i + height] for i in range(0, len(rows), height)]
+        parts = [cols[i : i + count] for i in range(0, len(cols), count)]
         filled = 0
-        for i, row in enumerate(rows):
-            stop = row + kh
+        for i, step in enumerate(steps):
+            stop = step[-1] + kh
             ready.upto(min(h, stop + 1))
             # The rows from `filled` on hold no sum yet, those before it that of the windows above.
             out[:, :, filled:stop].zero_()
-            for some in self._together(x, cols, kh * kw):
-                _add_windows(out.permute(0, 2, 3, 1), self._windows(x, [row], some, kh, kw), [row], some)
-            filled, done = stop, rows[i + 1] if i + 1 < len(rows) else h
-            finished = slice(row, done)
+            for part in parts:
+                _add_windows(out.permute(0, 2, 3, 1), self._windows(x, step, part, kh, kw), step, part)
+            filled, done = stop, steps[i + 1][0] if i + 1 < len(steps) else h
+            finished = slice(step[0], done)
             out[:, :, finished].mul_(share[finished]).add_(x[:, :, finished])
-
-    def _together(self, x: Tensor, cols: list[int], window_pixels: int) -> list[list[int]]:
-        """The columns in groups whose queries, keys and values fit the cache."""
-        count = max(1, QKV_VALUES // (x.shape[0] * self.qkv.out_channels * window_pixels))
-        return [cols[i : i + count] for i in range(0, len(cols), count)]
 
     def _windows(self, x: Tensor, rows: list[int], cols: list[int], kh: int, kw: int) -> Tensor:
         """The attention of the windows at these rows and columns: (n, rows * cols, kh, kw, c)."""

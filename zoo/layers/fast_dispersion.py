@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.layers.bands import bands
+from zoo.layers.bands import bands, bands_pay
 from zoo.layers.convolution import BSConv
 from zoo.layers.dispersion import DispersionAttention
 from zoo.layers.fused import conv
@@ -38,23 +38,25 @@ class FastDispersion(nn.Module):
         self.strided_bias = nn.Parameter(torch.cat([cast(Tensor, layer.dw.bias) for layer in strided]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(self.levels(self.hidden(x)))
+        u = self.hidden(x)
+        total = torch.empty_like(u)
+        self.levels(u, total)
+        return x * self.gate(total)
 
     def hidden(self, x: Tensor) -> Tensor:
         """The map that everything is taken from, pixel by pixel."""
         return conv(x, self.conv1.weight, self.conv1.bias)
 
-    def levels(self, u: Tensor) -> Tensor:
-        """The sum of all levels at the size of the whole hidden map `u`."""
-        total = conv(u, self.conv_f.weight, self.conv_f.bias)
+    def levels(self, u: Tensor, total: Tensor) -> None:
+        """Write the sum of all levels to `total`, a map like the whole hidden map `u`. What `u` holds then is lost."""
+        for band in bands(u, halo=0):
+            total[:, :, band.write] = conv(u[:, :, band.read], self.conv_f.weight, self.conv_f.bias)
         maps = iter(self._strided(u).chunk(self.strided_weight.shape[0] // u.shape[1], dim=1))
         for level, convs in self.level_convs.items():
             statistics = [self._statistic(name, next(maps)) for name in convs]
             v = sum(statistics[1:], statistics[0])
             v = self.layers[f"conv3_{level}"](F.gelu(self.layers[f"conv_max_{level}"](v)))
-            # In place: a large map that is made anew costs the system's page faults.
-            total.add_(F.interpolate(v, u.shape[2:], mode="bilinear", align_corners=False))
-        return total
+            total.add_(_upsampled(v, u))
 
     def _strided(self, u: Tensor) -> Tensor:
         """All strided BSConvs of `u`, one after the other along the channels."""
@@ -80,6 +82,13 @@ class FastDispersion(nn.Module):
     def _statistic(self, name: str, x: Tensor) -> Tensor:
         # A slice of the channels would send the pooling back to its slow path.
         return self.layers[f"statistic_{name}"](x.contiguous(memory_format=torch.channels_last))
+
+
+def _upsampled(v: Tensor, like: Tensor) -> Tensor:
+    """`v` at the size of `like`, on a CPU in its memory: a large map made anew costs the system's page faults."""
+    if not bands_pay(like):
+        return F.interpolate(v, like.shape[2:], mode="bilinear", align_corners=False)
+    return torch.ops.aten.upsample_bilinear2d.out(v, like.shape[2:], False, None, None, out=like)
 
 
 class FastLocalVariance(nn.Module):
