@@ -124,6 +124,9 @@ class SMM(nn.Module):
 class SMSR(nn.Module):
     """Head, five SMMs whose outputs are all collected, long skip, pixel shuffle on top of bicubic upsampling."""
 
+    channels_last_pays = False
+    """On a CPU it ran at 0.83 of its speed."""
+
     def __init__(self, *, scale: int, width: int = 64, num_modules: int = 5, num_layers: int = 4) -> None:
         super().__init__()
         self.scale = scale
