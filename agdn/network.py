@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -194,9 +194,15 @@ class SparseGlobalSelfAttention(nn.Module):
         attended = self._attend(tiles.reshape(n * nr * nc, c3, kh * kw))
         tiles = attended.view(n, nr, nc, -1, kh, kw).permute(0, 3, 1, 4, 2, 5)  # (n, c, nr, kh, nc, kw)
         c = c3 // 3
-        by_row = tiles.new_zeros(n, c, h, nc, kw).index_add_(2, rows.flatten(), tiles.reshape(n, c, nr * kh, nc, kw))
-        total = tiles.new_zeros(n, c, h, w).index_add_(3, cols.flatten(), by_row.reshape(n, c, h, nc * kw))
-        return total / (_overlap(rows, h, total).view(h, 1) * _overlap(cols, w, total))
+        if torch.compiler.is_exporting():
+            by_row = _added_by_gathers(tiles.reshape(n, c, nr * kh, nc, kw), 2, h, window)
+            total = _added_by_gathers(by_row.reshape(n, c, h, nc * kw), 3, w, window)
+        else:
+            by_row = tiles.new_zeros(n, c, h, nc, kw).index_add_(
+                2, rows.flatten(), tiles.reshape(n, c, nr * kh, nc, kw)
+            )
+            total = tiles.new_zeros(n, c, h, w).index_add_(3, cols.flatten(), by_row.reshape(n, c, h, nc * kw))
+        return total / (_overlap(rows, h, window, total).view(h, 1) * _overlap(cols, w, window, total))
 
 
 def window_starts(length: int, window: int) -> list[int]:
@@ -215,19 +221,41 @@ def _window_indices(length: int | Tensor, window: int, device: torch.device) -> 
     if isinstance(length, Tensor):
         # A size under torch.jit.trace, by which fvcore counts; the symbolic functions refuse it.
         length = int(length)
-    side = torch.sym_min(length, window)
-    gaps = torch.sym_max((length - 1) // side, 1)
-    step = torch.sym_max((length - side + gaps - 1) // gaps, 1)
+    side, step = _window_grid(length, window)
     windows = (length - side + step - 1) // step + 1
     # A multiplication of tensors here would be counted as the network's own by ptflops.
     starts = torch.arange(0, windows * step, step, device=device).clamp(max=length - side)
     return starts[:, None] + torch.arange(side, device=device)
 
 
-def _overlap(indices: Tensor, length: int, like: Tensor) -> Tensor:
+def _window_grid(length: int, window: int) -> tuple[Any, Any]:
+    """Side of the windows, and the pixels from one to the next but the last one."""
+    side = torch.sym_min(length, window)
+    gaps = torch.sym_max((length - 1) // side, 1)
+    return side, torch.sym_max((length - side + gaps - 1) // gaps, 1)
+
+
+def _overlap(indices: Tensor, length: int, window: int, like: Tensor) -> Tensor:
     """How many windows cover each of `length` pixels, in the dtype of `like`."""
     ones = like.new_ones(indices.numel())
+    if torch.compiler.is_exporting():
+        return _added_by_gathers(ones, 0, length, window)
     return like.new_zeros(length).index_add_(0, indices.flatten(), ones)
+
+
+def _added_by_gathers(x: Tensor, dim: int, length: int, window: int) -> Tensor:
+    """`zeros.index_add_(dim, _window_indices(length, window).flatten(), x)` for an exporter.
+
+    ONNX Runtime adds into repeated places from several threads at once and loses some. No pixel is in more than two
+    windows: the first that ends behind it and the last that begins before it.
+    """
+    side, step = _window_grid(length, window)
+    place, end = torch.arange(length, device=x.device), length - side
+    first = (place - side + step).clamp(min=0) // step
+    last = torch.where(place < end, place // step, (end + step - 1) // step)
+    one, other = (x.index_select(dim, i * side + place - (i * step).clamp(max=end)) for i in (first, last))
+    twice = (last > first).view(-1, *[1] * (x.dim() - dim - 1))
+    return one + torch.where(twice, other, torch.zeros_like(other))
 
 
 class GatedFeedForward(nn.Module):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from agdn import network
 from agdn.network import AGDN, SparseGlobalSelfAttention, window_starts
 from tests.formula import formula_image, load_formula_weights
 from zoo.create import create_model
@@ -103,3 +104,12 @@ def test_printed_parameters_leave_out_bare_tensors(name: str, printed_k: int, nu
 def test_printed_parameters_of_rcca_leave_out_its_scale(name: str, printed_k: int) -> None:
     network = create_model(name, 4, weights=None, device="meta")
     assert round((sum(p.numel() for p in network.parameters()) - 7 * 42) / 1000) == printed_k
+
+
+@pytest.mark.parametrize("window", [16, 48, 96])
+def test_the_exporters_sum_over_windows_is_the_networks(window: int) -> None:
+    for length in (1, 15, 16, 17, 47, 48, 49, 95, 96, 97, 144, 145, 193, 320, 333):
+        indices = network._window_indices(length, window, torch.device("cpu"))
+        tiles = torch.rand(2, indices.numel(), 3, generator=torch.Generator().manual_seed(length))
+        expected = tiles.new_zeros(2, length, 3).index_add_(1, indices.flatten(), tiles)
+        assert torch.equal(network._added_by_gathers(tiles, 1, length, window), expected)

@@ -76,6 +76,9 @@ def test_a_network_is_exported_for_any_size(name: str) -> None:
     assert {one.image for one in checked} == {"noise"}
     assert max(one.max_abs_difference for one in checked) < export.TOLERANCE
     assert len({one.lr for one in checked}) == 3
+    # ONNX Runtime adds from several threads at once into one place, and now and then loses an addend.
+    nodes = onnx.load_from_string(model).graph.node
+    assert not [node.name for node in nodes if any(attribute.name == "reduction" for attribute in node.attribute)]
 
 
 def test_a_file_holds_no_paths_of_the_machine_that_wrote_it() -> None:

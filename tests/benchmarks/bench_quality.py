@@ -45,8 +45,13 @@ def _luma(img: U8) -> F64:
     return (y / 255.0).astype(np.float32).astype(np.float64) * 255.0
 
 
-def _usual_psnr(sr: U8, hr: U8) -> float:
-    mse = np.mean((_luma(sr) - _luma(hr)) ** 2)
+def _exact_luma(img: U8) -> F64:
+    luma: F64 = img @ np.array([65.481, 128.553, 24.966]) / 255 + 16
+    return luma
+
+
+def _usual_psnr(sr: U8, hr: U8, luma: Callable[[U8], F64] = _luma) -> float:
+    mse = np.mean((luma(sr) - luma(hr)) ** 2)
     return float(10 * np.log10(255.0**2 / mse))
 
 
@@ -91,6 +96,7 @@ def test_psnr_and_ssim_of_a_pair(benchmark: Any, one_opencv_thread: None) -> Non
     sr = np.clip(hr + rng.integers(-9, 10, hr.shape), 0, 255).astype(np.uint8)
     protocol = EvalProtocol(crop_border_px=0)
     ours = scores(sr, hr, protocol, 4)
+    assert ours.psnr_db == pytest.approx(_usual_psnr(sr, hr, _exact_luma), abs=1e-8)
     assert ours.psnr_db == pytest.approx(_usual_psnr(sr, hr), abs=1e-7), "BasicSR's luma is float32"
     assert ours.ssim == pytest.approx(_opencv_ssim(sr, hr), abs=1e-8)
     theirs = _seconds(lambda: (_usual_psnr(sr, hr), _opencv_ssim(sr, hr)), 5)
