@@ -10,7 +10,7 @@ import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -30,10 +30,21 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], *, lanes
     An exception of `work` is raised here after what was begun has finished; the rest is left out. `work` may set
     torch's number of threads: afterwards it is the caller's again, for new threads too.
     """
-    threads = torch.get_num_threads()
+    threads, failed = torch.get_num_threads(), threading.Event()
+
+    def guarded(item: Item) -> Result:
+        if failed.is_set():
+            # Nobody asks for it: an item before it has failed.
+            raise CancelledError
+        try:
+            return work(item)
+        except BaseException:
+            failed.set()
+            raise
+
     pool = ThreadPoolExecutor(lanes, "lane")
     try:
-        for future in [pool.submit(work, item) for item in items]:
+        for future in [pool.submit(guarded, item) for item in items]:
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,10 +89,11 @@ def test_after_an_error_what_was_begun_ends_and_the_rest_is_left_out() -> None:
             failed.set()
             raise JobFailed("planted")
         assert failed.wait(WAIT_S)
+        time.sleep(0.01)
 
     with pytest.raises(JobFailed, match="planted"):
         list(side_by_side(range(1000), work, lanes=2))
-    assert 2 <= len(begun) < 1000
+    assert 2 <= len(begun) < 20
 
 
 def test_small_images_have_a_thread_each_and_a_large_one_has_all() -> None:
