@@ -146,7 +146,7 @@ def _traced(network: nn.Module, x: Tensor) -> list[torch.fx.GraphModule]:
 
 
 def test_a_compiler_gets_one_block_and_no_more_for_more_windows() -> None:
-    """Its time would otherwise grow with the blocks, and twofold with each window: agdn took over ten minutes."""
+    """Its time would otherwise grow with the blocks, and twofold with each window: 300 s were too few for one block."""
     options = {"scale": 2, "num_feat": 12, "tlc_window": 24}
     networks = [AGDN(num_block=blocks, **options).eval() for blocks in (2, 5)]  # type: ignore[arg-type]
     traced = []
