@@ -65,8 +65,8 @@ class FittingNetwork:
             sr = self._attempt(x)
             if sr is not None:
                 return sr
-            self._too_large = area
         with self._tiling:
+            self._too_large = min(area, self._too_large or area)
             return self._in_tiles(x)
 
     def _in_tiles(self, x: Tensor) -> Tensor:

@@ -30,21 +30,22 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result], *, lanes
     An exception of `work` is raised here after what was begun has finished; the rest is left out. `work` may set
     torch's number of threads: afterwards it is the caller's again, for new threads too.
     """
-    threads, failed = torch.get_num_threads(), threading.Event()
+    threads = torch.get_num_threads()
+    failed: list[int] = []
 
-    def guarded(item: Item) -> Result:
-        if failed.is_set():
-            # Nobody asks for it: an item before it has failed.
+    def guarded(index: int, item: Item) -> Result:
+        if any(before < index for before in failed):
+            # Nobody gets to see it: the error of the one before is raised first.
             raise CancelledError
         try:
             return work(item)
         except BaseException:
-            failed.set()
+            failed.append(index)
             raise
 
     pool = ThreadPoolExecutor(lanes, "lane")
     try:
-        for future in [pool.submit(guarded, item) for item in items]:
+        for future in [pool.submit(guarded, index, item) for index, item in enumerate(items)]:
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -96,6 +96,20 @@ def test_after_an_error_what_was_begun_ends_and_the_rest_is_left_out() -> None:
     assert 2 <= len(begun) < 20
 
 
+def test_the_error_of_the_first_item_that_fails_is_raised_though_a_later_one_failed_sooner() -> None:
+    later = threading.Event()
+
+    def work(item: int) -> None:
+        if item == 1:
+            later.set()
+            raise JobFailed("later")
+        assert later.wait(WAIT_S)
+        raise JobFailed("first")
+
+    with pytest.raises(JobFailed, match="first"):
+        list(side_by_side(range(100), work, lanes=2))
+
+
 def test_small_images_have_a_thread_each_and_a_large_one_has_all() -> None:
     cores, both, seen = Cores(2), threading.Barrier(2), []
     small, large = 100, 5 * PIXELS_OF_A_THREAD
